@@ -99,6 +99,22 @@ fn files_that_cannot_be_used_end_the_start_with_one_line_about_setting_and_path(
 }
 
 #[test]
+fn an_error_about_a_file_names_the_line_or_the_variable_that_has_its_path() {
+    let app = "app: stream:route\n";
+    for (key, line) in [("certfile", "cannot read certfile "), ("user", "cannot change the")] {
+        let yaml = format!("{app}{key}: nowhere.pem\n");
+        let setup = Setup::bare().apps().file("monoceros.yaml", &yaml);
+        let end = setup.flags(&["--bind", "127.0.0.1:0", "--check-config"]).run();
+        let text = format!("monoceros: monoceros.yaml line 2: {line}");
+        assert!(end.code == Some(1) && end.stderr.starts_with(&text), "{}", end.stderr);
+    }
+    let setup = Setup::of("stream:route").variable("MONOCEROS_CERTIFICATES", "nowhere");
+    let end = setup.run();
+    let text = "monoceros: MONOCEROS_CERTIFICATES: cannot read certificates ";
+    assert!(end.code == Some(1) && end.stderr.starts_with(text), "{}", end.stderr);
+}
+
+#[test]
 fn a_directory_of_certificates_without_any_is_named() {
     let setup = Setup::of("stream:route").flags(&["--certificates", "live"]);
     fs::create_dir_all(setup.directory.join("live/empty")).unwrap();
@@ -227,6 +243,20 @@ fn a_pair_that_stays_broken_is_logged_once_and_new_workers_have_the_old_one() {
     wait_until_all_have(&server, &new);
     let status = command(&server, "status");
     assert!(!status.contains("certfile"), "{status}");
+}
+
+#[test]
+fn a_certificate_that_has_expired_does_not_replace_one_that_is_valid() {
+    let old = certificate();
+    let expired = Authority::new("tests").server(&["localhost"]).expired().issue();
+    let server = setup(&old).start();
+    server.allow("cannot use certfile ");
+    renew(&server, &expired);
+    server.wait_for_log("and the one before until ");
+    assert!(has(&server, &old));
+    let new = certificate();
+    renew(&server, &new);
+    wait_until_all_have(&server, &new);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use rcgen::DnType;
 
 use crate::support::cases::at_once;
 use crate::support::certificate::{Authority, KeyKind};
+use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::tls::TlsClient;
 
@@ -68,6 +69,31 @@ fn a_name_chooses_the_certificate_and_the_first_is_the_default() {
 }
 
 #[test]
+fn a_client_cannot_sign_the_certificate_of_another_one() {
+    let authority = Authority::new("tests");
+    let certificate = authority.server(&["localhost"]).issue();
+    let (old, partner) = (Authority::new("old"), Authority::new("partner"));
+    let client = partner.client("warehouse").issue();
+    let setup = Setup::of("environ").certificate(&certificate);
+    // A certificate of a client in place of that of its authority, which is there too.
+    let roots = setup.directory.write("roots.pem", &(client.pem.clone() + &old.pem()));
+    let setup = setup.flag("--ca-certs").flag(roots).flags(&["--cert-reqs", "required"]);
+    let server = setup.start();
+    server
+        .wait_for_log("the certificate of CN=warehouse is of no authority and verifies no client");
+    assert!(is_refused(&TlsClient::new(&authority).certificate(&client), &server));
+}
+
+/// Whether the server refuses the certificate of this client.
+fn is_refused(client: &TlsClient, server: &Server) -> bool {
+    let refused = client.connect(server.address()).and_then(|mut connection| {
+        connection.send_if_taken("GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        connection.try_response("GET")
+    });
+    refused.is_err()
+}
+
+#[test]
 fn the_name_of_a_client_is_that_of_its_certificate() {
     let partners = Authority::new("partners");
     let authority = Authority::new("tests");
@@ -95,10 +121,5 @@ fn the_name_of_a_client_is_that_of_its_certificate() {
     assert_eq!(environ["HTTP_SSL_CLIENT_VERIFY"], "SUCCESS");
     // A certificate that another authority has issued is refused.
     let stranger = Authority::new("partners").client("warehouse").issue();
-    let client = TlsClient::new(&authority).certificate(&stranger);
-    let refused = client.connect(server.address()).and_then(|mut connection| {
-        connection.send_if_taken("GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
-        connection.try_response("GET")
-    });
-    assert!(refused.is_err(), "{refused:?}");
+    assert!(is_refused(&TlsClient::new(&authority).certificate(&stranger), &server));
 }

@@ -132,7 +132,8 @@ fn mask(word: &str) -> AdaptedWord {
 }
 
 /// An expression of OpenSSL becomes the suites that it chooses. One for suites that are not here,
-/// such as those of old versions of TLS, leaves TLS 1.3, which no expression concerns.
+/// such as those of old versions of TLS, leaves TLS 1.3, which no expression concerns. One without
+/// a word that OpenSSL knows is a mistake.
 fn ciphers(word: &str) -> AdaptedWord {
     if Ciphers::parse(word, None).is_ok() {
         return unchanged(word);
@@ -142,6 +143,9 @@ fn ciphers(word: &str) -> AdaptedWord {
         names.join(":")
     };
     let suites = cipher_expression::suites(word);
+    if suites.is_empty() && !cipher_expression::has_known_word(word) {
+        return unchanged(word);
+    }
     if suites.is_empty() {
         let warning = format!("{word:?} chooses no suite of TLS 1.2 that is here; TLS 1.3 is used");
         return (names(CIPHERS.into_iter().filter(CipherName::is_tls13).collect()), Some(warning));
@@ -328,5 +332,6 @@ mod tests {
         let (used, warning) = adapted("ciphers", &["TLSv1"]);
         assert!(used.split(':').all(|name| name.starts_with("TLS_")), "{used}");
         assert_eq!(warning, "\"TLSv1\" chooses no suite of TLS 1.2 that is here; TLS 1.3 is used");
+        assert_eq!(ciphers("HIHG"), unchanged("HIHG"), "the value is an error");
     }
 }

@@ -3,12 +3,116 @@
 
 use crate::tls::{CIPHERS, CipherName};
 
+/// Words for suites that there are not here, beside the names of such suites: those of old versions
+/// of TLS, of other algorithms, and of other ways to exchange keys (`ciphers(1)`).
+const OTHER_WORDS: [&str; 50] = [
+    "3DES",
+    "ADH",
+    "AECDH",
+    "AESCCM",
+    "AESCCM8",
+    "ARIA",
+    "ARIA128",
+    "ARIA256",
+    "ARIAGCM",
+    "CAMELLIA",
+    "CAMELLIA128",
+    "CAMELLIA256",
+    "COMPLEMENTOFALL",
+    "COMPLEMENTOFDEFAULT",
+    "DES",
+    "DH",
+    "DHE",
+    "DSS",
+    "EDH",
+    "EXP",
+    "EXPORT",
+    "GOST94",
+    "IDEA",
+    "LOW",
+    "MD5",
+    "MEDIUM",
+    "NULL",
+    "PSK",
+    "RC2",
+    "RC4",
+    "RSA",
+    "SEED",
+    "SHA",
+    "SHA1",
+    "SHA256",
+    "SHA384",
+    "SRP",
+    "SSLv2",
+    "SSLv3",
+    "SUITEB128",
+    "SUITEB192",
+    "TLSv1",
+    "TLSv1.0",
+    "TLSv1.1",
+    "aDSS",
+    "aNULL",
+    "eNULL",
+    "kDHE",
+    "kEDH",
+    "kRSA",
+];
+
+/// The parts of the names of suites that there are not here, such as `AES128-SHA`.
+const PARTS: [&str; 28] = [
+    "3DES",
+    "ADH",
+    "AECDH",
+    "AES128",
+    "AES256",
+    "ARIA128",
+    "ARIA256",
+    "CAMELLIA128",
+    "CAMELLIA256",
+    "CBC",
+    "CBC3",
+    "CCM",
+    "CCM8",
+    "CHACHA20",
+    "DES",
+    "DHE",
+    "DSS",
+    "ECDHE",
+    "ECDSA",
+    "EDH",
+    "GCM",
+    "MD5",
+    "POLY1305",
+    "PSK",
+    "RC4",
+    "RSA",
+    "SEED",
+    "SHA",
+];
+
+/// Whether OpenSSL knows a word of the expression, so that it has suites for it.
+pub(crate) fn has_known_word(expression: &str) -> bool {
+    terms(expression).any(|term| {
+        let mut names = term.trim_start_matches(['!', '-', '+']).split('+');
+        names.all(|name| OTHER_WORDS.contains(&name) || is_suite_name(name) || is_used(name))
+    })
+}
+
+fn is_suite_name(name: &str) -> bool {
+    let is_part = |part: &str| PARTS.contains(&part) || matches!(part, "SHA256" | "SHA384");
+    name.contains('-') && name.split('-').all(is_part)
+}
+
+/// Whether some suite that there is here has this name.
+fn is_used(name: &str) -> bool {
+    CIPHERS.iter().any(|suite| has(suite, name))
+}
+
 /// The suites that an expression chooses, in its order. Names that no suite has choose none.
 pub(crate) fn suites(expression: &str) -> Vec<CipherName> {
     let (mut chosen, mut banned): (Vec<CipherName>, Vec<CipherName>) = (Vec::new(), Vec::new());
     let expression = expression.replace('@', ":@");
-    let terms = expression.split([':', ',', ' ', ';']).filter(|term| !term.is_empty());
-    for term in terms {
+    for term in terms(&expression) {
         let (mark, name) = match term.strip_prefix(['!', '-', '+', '@']) {
             Some(name) => (term.chars().next(), name),
             None => (None, term),
@@ -30,6 +134,10 @@ pub(crate) fn suites(expression: &str) -> Vec<CipherName> {
         }
     }
     chosen
+}
+
+fn terms(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split([':', ',', ' ', ';']).filter(|term| !term.is_empty())
 }
 
 /// An expression does not choose the suites of TLS 1.3.
@@ -98,6 +206,19 @@ mod tests {
         }
         for expression in ["DEFAULT@SECLEVEL=1", "ALL:@SECLEVEL=2", "HIGH:!aNULL:!RC4"] {
             assert_eq!(suites(expression).len(), all().count(), "{expression}");
+        }
+    }
+
+    #[test]
+    fn words_that_openssl_does_not_know_are_told_from_suites_that_are_not_here() {
+        for known in ["RC4", "TLSv1", "AES128-SHA", "kRSA:RSA", "!ALL", "FOO:DHE-RSA-AES256-SHA256"]
+        {
+            assert!(has_known_word(known), "{known}");
+        }
+        for unknown in
+            ["FOO", "", "ecdhe-rsa-aes128-gcm-sha256", "ECDHE-RSA-AES129-GCM", "-", "A+B"]
+        {
+            assert!(!has_known_word(unknown), "{unknown}");
         }
     }
 

@@ -622,8 +622,9 @@ settings! {
     /// Maximum number of open connections of a client address; 0 disables it.
     ///
     /// The first request of a connection beyond it is answered 429, and the connection is closed.
-    /// The address is that of the connection, or the one that the PROXY protocol names. All
-    /// workers count together.
+    /// The address is that of the connection, or the one that the PROXY protocol names. With
+    /// `real-ip`, the connections of the proxies in `forwarded-allow-ips` are not counted, unless
+    /// that is `*`. All workers count together.
     limit_connections: u32 = 0, [Master, Worker], {
         section: Section::Access, placeholder: "COUNT", range: Some((0, 1_000_000)),
         effect: Rollout,

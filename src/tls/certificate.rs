@@ -9,11 +9,10 @@ use x509_parser::prelude::FromDer;
 use crate::distinguished_name::{self, push_hex};
 use crate::material::Pair;
 
-/// Facts of a server's certificate.
+/// Facts of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
-    /// The names and addresses of the server, from the extension subjectAltName; without it, the
-    /// common name.
+    /// The names and addresses, from the extension subjectAltName; without it, the common name.
     pub names: Vec<String>,
     /// The subject, as text (RFC 2253).
     pub subject: String,
@@ -27,20 +26,32 @@ impl Pair {
     /// Facts of the server's certificate.
     pub fn facts(&self) -> CertificateFacts {
         let parsed = self.chain.first().and_then(|der| parse(der).ok());
-        parsed.map_or_else(
+        parsed.as_ref().map_or_else(
             || CertificateFacts {
                 names: Vec::new(),
                 subject: String::new(),
                 not_before: i64::MIN,
                 not_after: i64::MAX,
             },
-            |certificate| CertificateFacts {
-                names: names(&certificate),
-                subject: distinguished_name::text(certificate.subject()),
-                not_before: certificate.validity().not_before.timestamp(),
-                not_after: certificate.validity().not_after.timestamp(),
-            },
+            CertificateFacts::of,
         )
+    }
+}
+
+impl CertificateFacts {
+    /// Whether it is valid at this time, in seconds since 1970.
+    #[must_use]
+    pub fn is_valid_at(&self, time: i64) -> bool {
+        self.not_before <= time && time <= self.not_after
+    }
+
+    pub(crate) fn of(certificate: &X509Certificate) -> Self {
+        Self {
+            names: names(certificate),
+            subject: distinguished_name::text(certificate.subject()),
+            not_before: certificate.validity().not_before.timestamp(),
+            not_after: certificate.validity().not_after.timestamp(),
+        }
     }
 }
 
@@ -51,7 +62,8 @@ impl Pair {
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     match X509Certificate::from_der(der) {
         Ok((_, certificate)) => Ok(certificate),
-        Err(error) => Err(error.to_string()),
+        // The parser's text is about its own rules.
+        Err(_) => Err("it is damaged, or no certificate (X.509)".to_owned()),
     }
 }
 

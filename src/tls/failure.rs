@@ -1,5 +1,6 @@
 //! The errors of rustls for a log: in one line, from the server's point of view.
 
+use crate::client_verifier::AuthorityNotValid;
 use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 /// The text of an error of a connection; `name` is the name that the client has asked for.
@@ -53,6 +54,24 @@ fn incompatibility(error: &PeerIncompatible) -> String {
     format!("the client offers no {missing} that the server accepts")
 }
 
+const UNKNOWN_EXTENSION: &str = "it has a critical extension that the server does not know";
+const UNKNOWN_SIGNATURE: &str = "it is signed in a way that the server cannot verify";
+
+/// Why a client's certificate is refused, of the library's own text for that, such as
+/// `UnsupportedCertVersion` or `UnsupportedSignatureAlgorithmContext { .. }`.
+fn library_refusal(text: &str) -> String {
+    let name = text.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or("");
+    let known = match name {
+        "AuthorityNotValid" => return AuthorityNotValid.to_string(),
+        "UnsupportedCertVersion" => "it is of version 1, and only version 3 can be verified",
+        "CaUsedAsEndEntity" => "it is the certificate of an authority, not of a client",
+        "UnsupportedCriticalExtension" => UNKNOWN_EXTENSION,
+        name if name.starts_with("UnsupportedSignatureAlgorithm") => UNKNOWN_SIGNATURE,
+        name => return format!("it cannot be verified ({name})"),
+    };
+    known.to_owned()
+}
+
 /// Why a client's certificate is refused.
 fn refusal(error: &CertificateError) -> String {
     let text = match error {
@@ -66,13 +85,18 @@ fn refusal(error: &CertificateError) -> String {
         }
         // Also where an authority has the name of a trusted one, but another key.
         CertificateError::BadSignature => "no key of an authority that the server trusts fits it",
+        CertificateError::BadEncoding => "it is damaged",
+        CertificateError::UnhandledCriticalExtension => UNKNOWN_EXTENSION,
         // The library's error is of a crate that it does not export.
-        CertificateError::Other(other) => match format!("{:?}", other.0).as_str() {
-            "UnsupportedCertVersion" => "it is of version 1, and only version 3 can be verified",
-            "CaUsedAsEndEntity" => "it is the certificate of an authority, not of a client",
-            other => return other.to_owned(),
-        },
-        other => return other.to_string(),
+        CertificateError::Other(other) => return library_refusal(&format!("{:?}", other.0)),
+        other => {
+            let text = format!("{other:?}");
+            if text.starts_with("UnsupportedSignatureAlgorithm") {
+                UNKNOWN_SIGNATURE
+            } else {
+                return other.to_string();
+            }
+        }
     };
     text.to_owned()
 }

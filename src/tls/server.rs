@@ -5,14 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::rand;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection};
 
+use crate::client_verifier::ClientVerifier;
 use crate::material::{ClientAuthentication, Material, TlsVersion};
 use crate::names::Names;
-use crate::roots;
 use crate::suites;
 use crate::ticketer::Ticketer;
 
@@ -32,7 +31,8 @@ struct Current {
     base: Arc<ServerConfig>,
     /// The same for each list of protocols that was asked for (ALPN).
     by_protocols: Vec<(Vec<Vec<u8>>, Arc<ServerConfig>)>,
-    asks_clients: bool,
+    /// Verifies clients; `None` if they are not asked for a certificate.
+    verifier: Option<Arc<ClientVerifier>>,
 }
 
 impl TlsServer {
@@ -66,35 +66,35 @@ impl TlsServer {
         self.find(alpn).0
     }
 
-    /// A new connection that offers these protocols (ALPN), and whether its client is asked
-    /// for a certificate.
+    /// A new connection that offers these protocols (ALPN), and what verifies its client; `None`
+    /// if that is not asked for a certificate.
     ///
     /// # Panics
     /// rustls does not accept a configuration that it accepted before.
-    pub fn connection(&self, alpn: &[Vec<u8>]) -> (ServerConnection, bool) {
-        let (config, asks_clients) = self.find(alpn);
+    pub fn connection(&self, alpn: &[Vec<u8>]) -> (ServerConnection, Option<Arc<ClientVerifier>>) {
+        let (config, verifier) = self.find(alpn);
         let connection = ServerConnection::new(config);
-        (connection.expect("the configuration was tried when it was made"), asks_clients)
+        (connection.expect("the configuration was tried when it was made"), verifier)
     }
 
-    fn find(&self, alpn: &[Vec<u8>]) -> (Arc<ServerConfig>, bool) {
+    fn find(&self, alpn: &[Vec<u8>]) -> (Arc<ServerConfig>, Option<Arc<ClientVerifier>>) {
         let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = current.by_protocols.iter().find(|(protocols, _)| protocols == alpn);
         if let Some((_, config)) = found {
-            return (Arc::clone(config), current.asks_clients);
+            return (Arc::clone(config), current.verifier.clone());
         }
         drop(current);
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        (current.configure(alpn), current.asks_clients)
+        (current.configure(alpn), current.verifier.clone())
     }
 }
 
 impl Current {
     fn new(material: &Material) -> Result<Self, String> {
-        let base = Arc::new(configuration(material)?);
+        let (config, verifier) = configuration(material)?;
+        let base = Arc::new(config);
         ServerConnection::new(Arc::clone(&base)).map_err(|error| error.to_string())?;
-        let asks_clients = material.client_authentication != ClientAuthentication::None;
-        Ok(Self { base, by_protocols: Vec::new(), asks_clients })
+        Ok(Self { base, by_protocols: Vec::new(), verifier })
     }
 
     fn configure(&mut self, alpn: &[Vec<u8>]) -> Arc<ServerConfig> {
@@ -110,8 +110,10 @@ impl Current {
     }
 }
 
-/// The configuration of rustls.
-fn configuration(material: &Material) -> Result<ServerConfig, String> {
+/// The configuration of rustls, and what verifies clients in it.
+fn configuration(
+    material: &Material,
+) -> Result<(ServerConfig, Option<Arc<ClientVerifier>>), String> {
     let cipher_suites = suites::supported(&material.suites)?;
     let provider = Arc::new(CryptoProvider { cipher_suites, ..default_provider() });
     let versions: &[_] = match material.minimum {
@@ -121,7 +123,8 @@ fn configuration(material: &Material) -> Result<ServerConfig, String> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(|error| format!("cannot serve TLS with these versions and suites: {error}"))?;
-    let builder = match client_verifier(material, provider)? {
+    let verifier = client_verifier(material, provider)?;
+    let builder = match verifier.clone() {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
@@ -135,21 +138,18 @@ fn configuration(material: &Material) -> Result<ServerConfig, String> {
     config.send_tls13_tickets = TICKETS;
     // A request in early data can be sent again by an attacker (RFC 8446 section 8).
     config.max_early_data_size = 0;
-    Ok(config)
+    Ok((config, verifier))
 }
 
 fn client_verifier(
     material: &Material,
     provider: Arc<CryptoProvider>,
-) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
-    let is_optional = match material.client_authentication {
+) -> Result<Option<Arc<ClientVerifier>>, String> {
+    let is_mandatory = match material.client_authentication {
         ClientAuthentication::None => return Ok(None),
-        ClientAuthentication::Optional => true,
-        ClientAuthentication::Required => false,
+        ClientAuthentication::Optional => false,
+        ClientAuthentication::Required => true,
     };
-    let roots = Arc::new(roots::store(&material.client_roots)?);
-    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
-    let builder = if is_optional { builder.allow_unauthenticated() } else { builder };
-    let verifier = builder.build();
-    Ok(Some(verifier.map_err(|error| format!("cannot verify clients: {error}"))?))
+    let verifier = ClientVerifier::new(&material.client_roots, provider, is_mandatory)?;
+    Ok(Some(Arc::new(verifier)))
 }

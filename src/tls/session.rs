@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 
 use crate::certificate;
+use crate::client_verifier::ClientVerifier;
 use crate::distinguished_name;
 use crate::suites;
 
@@ -48,17 +49,14 @@ impl Session {
     /// gets a new ticket.
     pub fn new(
         connection: &ServerConnection,
-        asks_clients: bool,
+        verifier: Option<&ClientVerifier>,
         now: i64,
     ) -> Result<Self, String> {
-        let chain = connection.peer_certificates().filter(|_| asks_clients).unwrap_or_default();
+        let chain = connection.peer_certificates().filter(|_| verifier.is_some());
+        let chain = chain.unwrap_or_default();
         let is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        if is_resumed {
-            for der in chain {
-                if certificate::parse(der)?.validity().not_after.timestamp() < now {
-                    return Err("the client's certificate has expired".to_owned());
-                }
-            }
+        if let Some(verifier) = verifier.filter(|_| is_resumed && !chain.is_empty()) {
+            verifier.check_again(chain, now)?;
         }
         let suite = connection.negotiated_cipher_suite().map(|suite| u16::from(suite.suite()));
         Ok(Self {
@@ -69,7 +67,7 @@ impl Session {
             },
             cipher: suite.map_or("", suites::openssl_name),
             client: chain.first().map(|der| ClientCertificate::new(der)).transpose()?,
-            asks_clients,
+            asks_clients: verifier.is_some(),
             is_resumed,
         })
     }

@@ -13,13 +13,13 @@ use std::rc::Rc;
 
 use monoceros_config::{CertReqs, CertificateSource, Settings, TlsVersionSetting};
 use monoceros_log::printable;
-use monoceros_sys::clock::{LocalTime, local_time};
+use monoceros_sys::clock::{LocalTime, local_time, wall_seconds};
 use monoceros_sys::directory_watch::{NameFilter, WatchedNames, add_path};
 use monoceros_sys::user::Credentials;
 use monoceros_sys::{memory, path, reason, secrets};
 use monoceros_tls::{
-    CertificateFacts, ClientAuthentication, Material, Pair, TicketKey, TlsServer, TlsVersion,
-    read_roots,
+    CertificateFacts, ClientAuthentication, ClientRoots, Material, Pair, TicketKey, TlsServer,
+    TlsVersion, read_roots,
 };
 use monoceros_wire::report::CertificateReport;
 
@@ -61,7 +61,7 @@ struct LoadedPair {
 #[derive(Debug)]
 struct LoadedRoots {
     stamp: FileStamp,
-    certificates: Vec<Vec<u8>>,
+    content: ClientRoots,
 }
 
 impl Certificates {
@@ -109,6 +109,12 @@ impl Certificates {
             for files in listed {
                 if !self.has(&files) {
                     let loaded = self.read_pair(&files)?;
+                    let begin = loaded.facts.not_before;
+                    if begin > wall_seconds() {
+                        let (name, day) = (files.name(), day_of(begin));
+                        let text = format!("{name}: the certificate is not valid before {day}");
+                        self.warnings.push(text);
+                    }
                     self.pairs.push(loaded);
                 }
             }
@@ -146,16 +152,23 @@ impl Certificates {
         Ok(LoadedPair { files: files.clone(), stamps, pair, facts })
     }
 
-    fn read_roots(&self) -> Result<Option<LoadedRoots>, String> {
-        let Some(path) = &self.roots_path else { return Ok(None) };
-        let PemFile { bytes, stamp, .. } = read_file("ca-certs", path, self.workers.as_ref())?;
+    fn read_roots(&mut self) -> Result<Option<LoadedRoots>, String> {
+        let Some(path) = self.roots_path.clone() else { return Ok(None) };
+        let PemFile { bytes, stamp, .. } = read_file("ca-certs", &path, self.workers.as_ref())?;
         let cannot = |why| format!("cannot use ca-certs {}: {why}", path.display());
-        let certificates = read_roots(&bytes).map_err(cannot)?;
+        let content = read_roots(&bytes).map_err(cannot)?;
         let pairs: Vec<_> = self.pairs.iter().map(|it| it.pair.clone()).collect();
-        let client_roots = certificates.clone();
+        let client_roots = content.certificates.clone();
         TlsServer::new(Material { pairs, client_roots, ..self.settings.clone() })
             .map_err(cannot)?;
-        Ok(Some(LoadedRoots { stamp, certificates }))
+        self.warnings.extend(content.unused.iter().map(|subject| {
+            let (path, subject) = (path.display(), printable::line(subject));
+            format!(
+                "ca-certs {path}: the certificate of {subject} is of no authority and verifies \
+                 no client; name the authority that has signed it"
+            )
+        }));
+        Ok(Some(LoadedRoots { stamp, content }))
     }
 
     /// The settings for the test of one certificate, which no authority concerns.
@@ -167,10 +180,15 @@ impl Certificates {
     fn material(&self, ticket_keys: &[TicketKey]) -> Material {
         Material {
             pairs: self.pairs.iter().map(|it| it.pair.clone()).collect(),
-            client_roots: self.roots.as_ref().map(|it| it.certificates.clone()).unwrap_or_default(),
+            client_roots: self.client_roots().to_vec(),
             ticket_keys: ticket_keys.to_vec(),
             ..self.settings.clone()
         }
+    }
+
+    /// The certificates in DER with which those of clients are verified.
+    fn client_roots(&self) -> &[Vec<u8>] {
+        self.roots.as_ref().map_or(&[], |it| &it.content.certificates)
     }
 
     /// Makes the file in memory that workers are sent.
@@ -190,13 +208,16 @@ impl Certificates {
         std::mem::take(&mut self.warnings)
     }
 
-    /// When each certificate expires.
+    /// When each certificate expires, also those of the authorities of clients.
     pub(crate) fn expiries(&self) -> impl Iterator<Item = CertificateExpiry> {
-        self.pairs.iter().map(|it| {
-            let (path, names) = (it.files.certfile.display(), describe_names(&it.facts));
-            let certificate = format!("{path} ({names})");
-            CertificateExpiry { not_after: it.facts.not_after, certificate }
-        })
+        let expiry = |path: &Path, facts: &CertificateFacts| {
+            let certificate = format!("{} ({})", path.display(), describe_names(facts));
+            CertificateExpiry { not_after: facts.not_after, certificate }
+        };
+        let pairs = self.pairs.iter().map(move |it| expiry(&it.files.certfile, &it.facts));
+        let roots = self.roots_path.iter().zip(&self.roots);
+        let roots = roots.flat_map(|(path, it)| it.content.facts.iter().map(move |it| (path, it)));
+        pairs.chain(roots.map(move |(path, facts)| expiry(path, facts)))
     }
 
     /// The certificates, for a report.
@@ -257,8 +278,13 @@ fn material_of(settings: &Settings) -> Material {
 
 /// The names that a certificate is for, and its last day.
 fn describe(facts: &CertificateFacts) -> String {
-    let LocalTime { year, month, day, .. } = local_time(facts.not_after);
-    format!("{}, valid until {year}-{month:02}-{day:02}", describe_names(facts))
+    format!("{}, valid until {}", describe_names(facts), day_of(facts.not_after))
+}
+
+/// The day of a time in seconds since 1970, as the machine's time zone has it.
+fn day_of(seconds: i64) -> String {
+    let LocalTime { year, month, day, .. } = local_time(seconds);
+    format!("{year}-{month:02}-{day:02}")
 }
 
 /// The names that a certificate is for.

@@ -9,8 +9,10 @@ use monoceros_config::{
     AddressSet, BindSetting, CertificateSource, Loaded, ProxyMode, Row, Settings, ValueOrigin,
     WorkerClass,
 };
+use monoceros_sys::clock::wall_seconds;
 use monoceros_sys::user::is_root;
 
+use crate::master::act::certificates::Certificates;
 use crate::master::act::worker_spec::WorkerSpec;
 
 /// The mode bit by which every user may read a file.
@@ -47,7 +49,15 @@ pub(crate) fn find_concerns(loaded: &Loaded, spec: &WorkerSpec) -> Vec<String> {
         found.extend(missing_limits(settings));
     }
     found.extend(readable_secrets(loaded, spec));
+    found.extend(invalid_certificates(spec));
     found
+}
+
+/// The certificates that clients refuse, or that verify no client, at this time.
+fn invalid_certificates(spec: &WorkerSpec) -> Vec<String> {
+    let now = wall_seconds();
+    let all = spec.certificates.iter().flat_map(Certificates::expiries);
+    all.filter(|it| it.not_after < now).map(|it| it.describe(now)).collect()
 }
 
 /// The listeners on which clients of other machines are served without TLS: no listener has

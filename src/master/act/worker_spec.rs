@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use monoceros_config::{
-    AccessRule, BindSetting, Effect, Loaded, LogLevel, ProxyMode, Row, Settings, Workers,
+    AccessRule, BindSetting, Effect, Loaded, LogLevel, ProxyMode, Row, Settings, ValueOrigin,
+    Workers,
 };
 use monoceros_sys::process::Program;
 use monoceros_sys::reason;
@@ -77,9 +78,11 @@ impl WorkerSpec {
         let kind = kind::of(settings.worker_class);
         settings.preload &= kind.can_preload();
         let directory = settings.directory(&invocation.directory);
-        check_directory(&directory)?;
-        let owner = find_owner(&settings)?;
-        let socket_group = find_socket_group(&settings)?;
+        let named = |names: &[&str], why: String| with_origin(loaded, names, why);
+        check_directory(&directory).map_err(|why| named(&["chdir"], why))?;
+        let owner = find_owner(&settings).map_err(|why| named(&["user", "group"], why))?;
+        let socket_group = find_socket_group(&settings);
+        let socket_group = socket_group.map_err(|why| named(&["unix_group"], why))?;
         let extension = kind.extension(invocation)?;
         let has = |name| Row::find(name).is_some_and(|row| is_set(loaded, row));
         let program = Program {
@@ -93,7 +96,8 @@ impl WorkerSpec {
         let certificates = settings
             .has_certificates()
             .then(|| Certificates::read(&settings, &directory, other_user(owner.as_ref())))
-            .transpose()?;
+            .transpose()
+            .map_err(|why| named(certificate_settings(&why), why))?;
         let has_file = loaded.python_source.is_some() && kind.can_preload();
         let mold_file = has_file.then(|| MoldFile::new(loaded, invocation)).transpose()?;
         let binds_are_set = has("bind");
@@ -290,7 +294,26 @@ fn other_user(owner: Option<&Credentials>) -> Option<&Credentials> {
 }
 
 fn is_set(loaded: &Loaded, row: &Row) -> bool {
-    *loaded.source(row) != monoceros_config::ValueOrigin::Default
+    *loaded.source(row) != ValueOrigin::Default
+}
+
+/// An error with the file and line, or the variable, that has the value at fault: that of the first
+/// of these settings that one of them has.
+fn with_origin(loaded: &Loaded, names: &[&str], why: String) -> String {
+    let mut origins = names.iter().filter_map(|name| Row::find(name)).map(|row| loaded.source(row));
+    let is_named =
+        |it: &&ValueOrigin| matches!(it, ValueOrigin::File { .. } | ValueOrigin::Variable(_));
+    origins.find(is_named).map_or(why.clone(), |origin| format!("{origin}: {why}"))
+}
+
+/// The settings of which one is at fault for an error about certificates, the likeliest first. The
+/// files below a directory of certificates are named as if they were settings.
+fn certificate_settings(why: &str) -> &'static [&'static str] {
+    match why.split_whitespace().nth(2) {
+        Some("ca-certs") => &["ca_certs"],
+        Some("keyfile") => &["keyfile", "certfile", "certificates"],
+        _ => &["certfile", "certificates"],
+    }
 }
 
 fn check_directory(directory: &Path) -> Result<(), String> {

@@ -16,6 +16,8 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long files may not fit before that is logged: a renewal may be under way.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The most certificates and renewals that concern the operator in one line.
+const MOST_CONCERNS: usize = 4;
 /// The seconds of a day.
 const DAY: i64 = 86_400;
 
@@ -30,8 +32,8 @@ pub(crate) struct CertificateWatch {
     failures: BTreeMap<String, RenewalFailure>,
     /// How close to its end each certificate was when that was logged.
     warned: BTreeMap<CertificateExpiry, ExpiryStage>,
-    /// The certificate that expires first, if it does soon.
-    nearest: Option<String>,
+    /// The certificates that expire soon, the first of them first.
+    expiring: Vec<String>,
 }
 
 /// Files that have changed and cannot be used.
@@ -70,7 +72,7 @@ impl CertificateWatch {
             soon: None,
             failures: BTreeMap::new(),
             warned: BTreeMap::new(),
-            nearest: None,
+            expiring: Vec::new(),
         }
     }
 
@@ -163,24 +165,28 @@ impl CertificateWatch {
             }
             self.warned.insert(expiry.clone(), stage);
         }
-        // The entry that expires first is the first.
-        let nearest = self.warned.keys().next();
-        self.nearest = nearest.map(|expiry| format!("certificate {}", expiry.describe(time)));
+        // They are in the order of their ends.
+        let expiring = self.warned.keys().map(|it| format!("certificate {}", it.describe(time)));
+        self.expiring = expiring.collect();
         lines
     }
 
-    /// What concerns the operator: the certificate that expires first, if it does soon, and
-    /// a renewal that has failed.
+    /// What concerns the operator: the certificates that expire soon, and the renewals that have
+    /// failed.
     pub(crate) fn concern(&self) -> Option<String> {
         let failures = self.failures.values().filter(|failure| failure.is_logged);
-        let failure = failures.map(|failure| failure.why.clone()).next();
-        let parts: Vec<_> = self.nearest.iter().cloned().chain(failure).collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
+        let failures = failures.map(|failure| failure.why.clone());
+        let parts: Vec<_> = self.expiring.iter().cloned().chain(failures).collect();
+        let more = parts.len().saturating_sub(MOST_CONCERNS);
+        let shown = parts.iter().take(MOST_CONCERNS).cloned();
+        let more = (more > 0).then(|| format!("{more} more"));
+        (!parts.is_empty()).then(|| shown.chain(more).collect::<Vec<_>>().join("; "))
     }
 }
 
 impl CertificateExpiry {
-    fn describe(&self, time: i64) -> String {
+    /// Its end, as seen at this time in seconds since 1970.
+    pub(crate) fn describe(&self, time: i64) -> String {
         let (name, left) = (&self.certificate, self.not_after.saturating_sub(time));
         match left / DAY {
             _ if left < 0 => format!("{name} has expired"),
@@ -297,7 +303,13 @@ mod tests {
         assert_eq!(lines_at(&own, 89 * DAY + 9).0, [""; 0]);
         let (lines, status) = lines_at(&own, 91 * DAY);
         assert_eq!(lines, ["certificate b has expired"]);
-        assert_eq!(status.as_deref(), Some("certificate b has expired"));
+        assert_eq!(
+            status.as_deref(),
+            Some("certificate b has expired; certificate a expires in 9 days")
+        );
+        let many = ["a", "b", "c", "d", "e", "f"].map(|name| expiry(name, 90 * DAY));
+        let status = lines_at(&many, 91 * DAY).1.unwrap();
+        assert!(status.ends_with("certificate d has expired; 2 more"), "{status}");
         let renewed = [own[0].clone(), expiry("b", 180 * DAY)];
         let (lines, status) = lines_at(&renewed, 91 * DAY);
         assert_eq!(lines, [""; 0]);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use monoceros_engine::{Arrival, Decision, LocalResponse};
+use monoceros_http::Head;
 use monoceros_sys::{clock, reason};
 use monoceros_wire::listener::Scheme;
 use nix::errno::Errno;
@@ -29,6 +30,11 @@ const LARGEST: u64 = 64 << 10;
 
 /// The time between two log lines, in milliseconds.
 const INTERVAL_MS: u64 = 60_000;
+
+/// Whether a request is for a challenge, or for another file beside those.
+pub(crate) fn is_challenge(head: &Head) -> bool {
+    head.path().starts_with(PREFIX)
+}
 
 /// The files of challenges.
 pub(crate) struct Challenges {

@@ -119,7 +119,8 @@ pub fn connection_limit(
     journal: JournalWriter,
 ) -> ConnectionLimit {
     let (table, limit) = (Arc::clone(table), *settings.limit_connections());
-    ConnectionLimit::new(TableCounter { table, journal, limit })
+    let proxies = connection_limit::uncounted_proxies(settings);
+    ConnectionLimit::new(TableCounter { table, journal, limit, proxies })
 }
 
 /// The parts of the decision on a request, in their order: the first one that does not pass a

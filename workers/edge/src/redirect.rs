@@ -6,6 +6,7 @@ use monoceros_engine::{Address, Arrival, Decision, LocalResponse};
 use monoceros_wire::listener::{ListenerAddress, ListenerDescription, Scheme};
 
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
+use crate::challenge::is_challenge;
 use crate::host_name::without_port;
 use crate::plain::{plain, respond, with_field};
 
@@ -30,10 +31,13 @@ impl HttpsRedirect {
         Self { port: if ports.contains(&default) { default } else { first } }
     }
 
-    /// The response to a request that did not arrive over https; `None` for others. 308 keeps
-    /// method and body (RFC 9110 section 15.4.9).
+    /// The response to a request that did not arrive over https; `None` for others, and for
+    /// challenges of ACME: an authority asks for them over plain HTTP, and a file server or the
+    /// application may have them. 308 keeps method and body (RFC 9110 section 15.4.9).
     fn respond(&self, arrival: &Arrival) -> Option<LocalResponse> {
-        if Scheme::Https == arrival.scheme || Scheme::Https == arrival.connection_scheme {
+        let is_secure =
+            Scheme::Https == arrival.scheme || Scheme::Https == arrival.connection_scheme;
+        if is_secure || is_challenge(arrival.head) {
             return None;
         }
         let Some(location) = self.location(arrival) else {

@@ -2,9 +2,11 @@
 //! it can be used.
 
 use monoceros_config::CertificateSource;
+use monoceros_sys::clock::wall_seconds;
+use monoceros_tls::CertificateFacts;
 
 use crate::master::act::certificates::pair_files::{PairFiles, name_of};
-use crate::master::act::certificates::{Certificates, LoadedPair, describe};
+use crate::master::act::certificates::{Certificates, LoadedPair, day_of, describe};
 use crate::master::act::pem_file::FileStamp;
 
 /// What a look at some files has found.
@@ -78,7 +80,7 @@ impl Certificates {
         if known.as_ref().is_some_and(|known| files.stamps().as_ref() == Some(&known.stamps)) {
             return (FilesLook { files: name, found: Ok(FilesContent::Same) }, known);
         }
-        match self.read_pair(&files) {
+        match self.read_again(&files, known.as_ref()) {
             Ok(loaded) => {
                 let is_same = known.is_some_and(|known| known.pair == loaded.pair);
                 let content = if is_same {
@@ -92,6 +94,30 @@ impl Certificates {
         }
     }
 
+    /// Reads a certificate again. One that is not valid now does not replace one that is.
+    fn read_again(
+        &mut self,
+        files: &PairFiles,
+        known: Option<&LoadedPair>,
+    ) -> Result<LoadedPair, String> {
+        let warnings = self.warnings.len();
+        let loaded = self.read_pair(files)?;
+        let now = wall_seconds();
+        let is_worse = !loaded.facts.is_valid_at(now);
+        let Some(known) = known.filter(|it| is_worse && it.facts.is_valid_at(now)) else {
+            return Ok(loaded);
+        };
+        self.warnings.truncate(warnings);
+        let CertificateFacts { not_before, not_after, .. } = loaded.facts;
+        Err(format!(
+            "cannot use {}: the certificate is valid from {} to {}, and the one before until {}",
+            files.name(),
+            day_of(not_before),
+            day_of(not_after),
+            day_of(known.facts.not_after)
+        ))
+    }
+
     fn look_at_roots(&mut self) -> Option<FilesLook> {
         let path = self.roots_path.clone()?;
         let files = format!("ca-certs {}", path.display());
@@ -101,9 +127,9 @@ impl Certificates {
             return Some(FilesLook { files, found: Ok(FilesContent::Same) });
         }
         let found = self.read_roots().map(|roots| {
-            let count = roots.as_ref().map_or(0, |roots| roots.certificates.len());
-            let changed = [&self.roots, &roots].map(|it| it.as_ref().map(|it| &it.certificates));
-            let is_same = changed[0] == changed[1];
+            let count = roots.as_ref().map_or(0, |roots| roots.content.certificates.len());
+            let all = roots.as_ref().map(|it| it.content.certificates.as_slice());
+            let is_same = all == Some(self.client_roots());
             self.roots = roots;
             if is_same {
                 return FilesContent::Same;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use monoceros_tls::{ClientAuthentication, Material, SUITES, TlsServer, TlsVersion};
-use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose,
+    date_time_ymd,
+};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
@@ -58,7 +61,10 @@ fn a_certificate_that_is_none_of_a_client_has_a_clear_reason() {
     );
     for (identity, why) in [
         (version_1, "it is of version 1, and only version 3 can be verified"),
-        (authority.identity(), "it is the certificate of an authority, not of a client"),
+        (
+            authority.issue_with("a", |it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            "it is the certificate of an authority, not of a client",
+        ),
         (
             authority.issue_with("a", |it| {
                 it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -76,6 +82,77 @@ fn a_certificate_that_is_none_of_a_client_has_a_clear_reason() {
     ] {
         let error = name(&server, &TLS13, Some(&identity)).unwrap_err();
         assert_eq!(error, format!("{REFUSED}: {why}"));
+    }
+}
+
+#[test]
+fn a_certificate_that_is_signed_by_its_own_key_verifies_itself_and_no_other() {
+    let clients: [Change; 3] = [
+        |it| it.is_ca = IsCa::ExplicitNoCa,
+        |it| it.is_ca = IsCa::NoCa,
+        |it| it.key_usages = vec![KeyUsagePurpose::DigitalSignature],
+    ];
+    for version in VERSIONS {
+        for client in clients {
+            let partner = Authority::with(client);
+            let forged = partner.issue("admin", &[]);
+            let server = TlsServer::new(asking(ClientAuthentication::Optional, &partner)).unwrap();
+            let own = name(&server, version, Some(&partner.identity()));
+            assert_eq!(own, Ok(Some("CN=authority".to_owned())));
+            let error = name(&server, version, Some(&forged)).unwrap_err();
+            let why = "no authority that the server trusts has issued it";
+            assert_eq!(error, format!("{REFUSED}: {why}"));
+        }
+        // `openssl req -x509` makes a client's own certificate one of an authority.
+        let authority = Authority::new();
+        let server = TlsServer::new(asking(ClientAuthentication::Required, &authority)).unwrap();
+        let own = name(&server, version, Some(&authority.identity()));
+        assert_eq!(own, Ok(Some("CN=authority".to_owned())));
+        for (change, why) in OWN {
+            let partner = Authority::with(*change);
+            let server = TlsServer::new(asking(ClientAuthentication::Required, &partner)).unwrap();
+            let error = name(&server, version, Some(&partner.identity())).unwrap_err();
+            assert_eq!(error, format!("{REFUSED}: {why}"));
+        }
+    }
+}
+
+type Change = fn(&mut CertificateParams);
+
+/// What a certificate must not have that verifies itself.
+const OWN: &[(Change, &str)] = &[
+    (|it| it.not_after = date_time_ymd(2000, 1, 1), "it has expired"),
+    (|it| it.not_before = date_time_ymd(3000, 1, 1), "it is not valid yet"),
+    (
+        |it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+        "it is not one for clients (extendedKeyUsage)",
+    ),
+];
+
+#[test]
+fn an_authority_verifies_clients_while_it_is_valid() {
+    for version in VERSIONS {
+        let changes: [Change; 2] = [
+            |it| it.not_after = date_time_ymd(2000, 1, 1),
+            |it| it.not_before = date_time_ymd(3000, 1, 1),
+        ];
+        for change in changes {
+            let authority = Authority::with(change);
+            let alice = authority.issue("alice", &[]);
+            let server =
+                TlsServer::new(asking(ClientAuthentication::Optional, &authority)).unwrap();
+            let error = name(&server, version, Some(&alice)).unwrap_err();
+            let why = "the authority that has issued it has expired, or is not valid yet";
+            assert_eq!(error, format!("{REFUSED}: {why}"));
+            assert_eq!(name(&server, version, None), Ok(None));
+            // Another one, with the same name.
+            let valid = Authority::new();
+            let mut material = asking(ClientAuthentication::Required, &authority);
+            material.client_roots.push(valid.der().to_vec());
+            server.replace(material).unwrap();
+            let bob = valid.issue("bob", &[]);
+            assert_eq!(name(&server, version, Some(&bob)), Ok(Some("CN=bob".to_owned())));
+        }
     }
 }
 

@@ -135,7 +135,16 @@ fn names_of_a_server_are_those_of_the_extension_else_the_common_one() {
 fn authorities_are_read_and_tried() {
     let (one, two) = (Authority::new(), Authority::new());
     let both = format!("{}# Another one.\n{}", one.pem(), two.pem());
-    assert_eq!(read_roots(both.as_bytes()).unwrap(), [one.der().to_vec(), two.der().to_vec()]);
+    let read = read_roots(both.as_bytes()).unwrap();
+    assert_eq!(read.certificates, [one.der().to_vec(), two.der().to_vec()]);
+    assert_eq!(read.facts[1].subject, "CN=authority");
+    // A certificate that neither signs others nor itself is of no use.
+    let leaf = one.issue("leaf", &[]);
+    let read = read_roots(format!("{}{}", leaf.pem, one.pem()).as_bytes()).unwrap();
+    assert_eq!(read.certificates, [one.der().to_vec()]);
+    assert_eq!(read.unused, ["CN=leaf"]);
+    let error = read_roots(leaf.pem.as_bytes()).unwrap_err();
+    assert_eq!(error, "has no certificate of an authority");
     assert_eq!(read_roots(b"").unwrap_err(), "has no certificate in PEM format");
     let bad =
         format!("{}-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", one.pem());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use monoceros_tls::{ClientAuthentication, Material, Session, TicketKey, TlsServer, rotate};
+use rcgen::date_time_ymd;
 use rustls::ClientConfig;
 
 use crate::authority::Authority;
@@ -85,6 +86,20 @@ fn a_session_is_not_resumed_with_a_certificate_that_has_expired() {
         let config = Arc::new(client(version, None));
         open_at(&server, &config, "localhost", after).unwrap();
         assert!(open_at(&server, &config, "localhost", after).unwrap().is_resumed);
+    }
+}
+
+#[test]
+fn a_session_is_not_resumed_when_the_authority_of_its_client_has_expired() {
+    let authority = Authority::with(|it| it.not_after = date_time_ymd(2900, 1, 1));
+    let server = serve(&asking(ClientAuthentication::Optional, &authority));
+    for version in VERSIONS {
+        let config = Arc::new(client(version, Some(&authority.issue("alice", &[]))));
+        open(&server, &config, "localhost").unwrap();
+        assert!(is_resumed(&server, &config));
+        // The year 2902.
+        let error = open_at(&server, &config, "localhost", 29_411_000_000).err().unwrap();
+        assert!(error.contains("the authority that has issued it has expired"), "{error}");
     }
 }
 

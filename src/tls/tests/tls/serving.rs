@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use monoceros_tls::{ClientAuthentication, Material, Session, TicketKey, TlsServer};
-use monoceros_tls::{Pair, explain};
+use monoceros_tls::{Pair, explain, read_roots};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -28,7 +28,7 @@ pub(crate) fn material(pairs: Vec<Pair>) -> Material {
 /// A material that asks clients for certificates of an authority.
 pub(crate) fn asking(how: ClientAuthentication, authority: &Authority) -> Material {
     let pair = authority.issue("localhost", &["localhost"]).pair();
-    let client_roots = monoceros_tls::read_roots(authority.pem().as_bytes()).unwrap();
+    let client_roots = read_roots(authority.pem().as_bytes()).unwrap().certificates;
     Material { client_authentication: how, client_roots, ..material(vec![pair]) }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn open_at(
 ) -> Result<Agreed, String> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
-    let (mut server, asks_clients) = server.connection(&[b"http/1.1".to_vec()]);
+    let (mut server, verifier) = server.connection(&[b"http/1.1".to_vec()]);
     for _ in 0..10 {
         transfer(|to| client.write_tls(to), |from| server.read_tls(from));
         if let Err(error) = server.process_new_packets() {
@@ -109,7 +109,7 @@ pub(crate) fn open_at(
     client.process_new_packets().unwrap();
     client.reader().read_exact(&mut byte).unwrap();
     Ok(Agreed {
-        session: Session::new(&server, asks_clients, now)?,
+        session: Session::new(&server, verifier.as_deref(), now)?,
         is_resumed: server.handshake_kind() == Some(HandshakeKind::Resumed),
         certificate: client.peer_certificates().unwrap()[0].clone().into_owned(),
         alpn: client.alpn_protocol().map(<[u8]>::to_vec),

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use monoceros_tls::{Session, TlsServer, explain};
+use monoceros_tls::{ClientVerifier, Session, TlsServer, explain};
 use rustls::{ProtocolVersion, ServerConnection};
 
 use crate::transport::layer::{Layer, LayerFactory};
@@ -28,7 +28,8 @@ const STEP: usize = 4096;
 #[derive(Debug)]
 pub struct TlsLayer {
     connection: ServerConnection,
-    asks_clients: bool,
+    /// Verifies the client; `None` if it is not asked for a certificate.
+    verifier: Option<Arc<ClientVerifier>>,
     session: Option<Arc<Session>>,
     scratch: Scratch,
     /// Received bytes that rustls has not read: its memory for plain text was full.
@@ -62,11 +63,11 @@ impl TlsLayer {
     }
 
     fn new(server: &TlsServer, alpn: &[Vec<u8>], scratch: Scratch) -> Self {
-        let (mut connection, asks_clients) = server.connection(alpn);
+        let (mut connection, verifier) = server.connection(alpn);
         connection.set_buffer_limit(Some(HELD));
         Self {
             connection,
-            asks_clients,
+            verifier,
             session: None,
             scratch,
             ahead: Vec::new(),
@@ -233,7 +234,7 @@ impl Layer for TlsLayer {
         if self.session.is_none() {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-            let session = Session::new(&self.connection, self.asks_clients, now);
+            let session = Session::new(&self.connection, self.verifier.as_deref(), now);
             let refusal = |why| io::Error::new(ErrorKind::PermissionDenied, format!("TLS: {why}"));
             self.session = Some(Arc::new(session.map_err(refusal)?));
         }
