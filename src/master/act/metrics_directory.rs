@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use monoceros_metrics::{MergedMetrics, used_length};
 use monoceros_sys::acting::act_as;
-use monoceros_sys::user::{Credentials, own_uid};
+use monoceros_sys::user::{Credentials, is_root, own_uid};
 use monoceros_sys::{beneath, disk, lock, reason};
 
 /// How the directories of the server are named.
@@ -21,10 +21,8 @@ const PREFIX: &str = "monoceros-metrics-";
 /// The file whose bytes the workers lock, one for each place. It is written by
 /// `workers/python/src/application_metrics.py`.
 const PLACES: &str = "monoceros.places";
-/// The file that each master locks which uses the directory.
-const MASTERS: &str = "monoceros.masters";
-/// What it is called until it is locked.
-const NEW_MASTERS: &str = "monoceros.masters.new";
+/// How often a directory is made again that another master has removed at once.
+const ATTEMPTS: usize = 16;
 /// The most places, as there.
 const MOST_PLACES: u64 = 4096;
 /// The kinds of gauges that count only while their process lives.
@@ -45,51 +43,46 @@ pub(crate) struct MetricsDirectory {
     path: PathBuf,
     /// The user of the workers, if it is not that of the master.
     owner: Option<Credentials>,
-    /// The directory itself, whatever is at its path by now. `None` for one that the operator
+    /// The directory itself, whatever is at its path by now. It is locked (`flock(2)`) as long as
+    /// this master uses it, so that no other one removes it. `None` for one that the operator
     /// has set: the application may make it later.
     opened: Option<File>,
-    /// Locked as long as this master uses the directory, so that no other one removes it.
-    _lock: Option<File>,
 }
 
 impl MetricsDirectory {
     /// Makes a directory on a file system in memory, for workers of this user.
     pub(crate) fn make(owner: Option<Credentials>, places: &[PathBuf]) -> Result<Self, String> {
+        places.iter().for_each(|base| Self::remove_left(base, owner.as_ref()));
         let mut failures = Vec::new();
         for base in places {
-            match Self::make_in(base, owner.as_ref()) {
-                Ok((path, opened)) => {
-                    Self::remove_left(base, owner.as_ref());
-                    return Ok(Self::with(path, owner, opened));
+            let made = (0..ATTEMPTS).find_map(|_| Self::make_in(base, owner.as_ref()).transpose());
+            match made {
+                Some(Ok((path, opened))) => return Ok(Self { path, owner, opened: Some(opened) }),
+                Some(Err(error)) => {
+                    failures.push(format!("{}: {}", base.display(), reason(&error)));
                 }
-                Err(error) => failures.push(format!("{}: {}", base.display(), reason(&error))),
+                None => failures.push(format!("{}: it is removed again", base.display())),
             }
         }
         Err(failures.join("; "))
     }
 
-    fn with(path: PathBuf, owner: Option<Credentials>, opened: File) -> Self {
-        let directory = Self { path, owner, opened: Some(opened), _lock: None };
-        let lock = directory.act(lock_as_master);
-        if let Err(error) = &lock {
-            let (path, why) = (directory.path.display(), reason(error));
-            log::debug!("cannot lock {path} of the application's metrics: {why}");
-        }
-        Self { _lock: lock.ok(), ..directory }
-    }
-
-    /// Removes the directories of masters that were killed, as far as no process uses them.
+    /// Removes the directories of masters that were killed, as far as no process uses them: those
+    /// for workers of this user. Root removes those of all users from directories that only root
+    /// can write to.
     fn remove_left(base: &Path, owner: Option<&Credentials>) {
         let uid = owner.map_or_else(own_uid, |owner| owner.uid);
+        let is_roots = is_root() && fs::metadata(base).is_ok_and(|found| is_safe(&found));
         for entry in fs::read_dir(base).into_iter().flatten().flatten() {
             let name = entry.file_name();
             if !name.to_str().is_some_and(|name| name.starts_with(PREFIX)) {
                 continue;
             }
             let Ok(opened) = open_directory(&entry.path()) else { continue };
-            if opened.metadata().is_ok_and(|found| found.uid() == uid) {
+            let Ok(found) = opened.metadata() else { continue };
+            if found.uid() == uid || is_roots {
                 let (path, opened) = (entry.path(), Some(opened));
-                let left = Self { path, owner: owner.cloned(), opened, _lock: None };
+                let left = Self { path, owner: user_of(&found), opened };
                 if left.act(is_unused).unwrap_or(false) {
                     left.remove();
                 }
@@ -97,41 +90,47 @@ impl MetricsDirectory {
         }
     }
 
-    fn make_in(base: &Path, owner: Option<&Credentials>) -> io::Result<(PathBuf, File)> {
+    /// `None` if another master has removed the directory before it was locked.
+    fn make_in(base: &Path, owner: Option<&Credentials>) -> io::Result<Option<(PathBuf, File)>> {
         if !disk::is_in_memory(&File::open(base)?)? {
             return Err(io::Error::other("not a tmpfs"));
         }
         let number = RandomState::new().build_hasher().finish();
         let path = base.join(format!("{PREFIX}{number:016x}"));
         DirBuilder::new().mode(0o700).create(&path)?;
-        let prepared = open_directory(&path).and_then(|opened| {
+        let opened = match lock_at(&path) {
+            Err(error) if is_removed(&error) => return Ok(None),
+            opened => opened?,
+        };
+        let prepare = || {
             if let Some(owner) = owner {
                 fchown(&opened, Some(owner.uid), Some(owner.gid))?;
                 // The workers have to get there.
                 act_as(owner, || open_directory(&path))??;
             }
             // As far as the umask has removed these.
-            opened.set_permissions(Permissions::from_mode(0o700))?;
-            Ok(opened)
-        });
-        prepared.map(|opened| (path.clone(), opened)).inspect_err(|_| {
+            opened.set_permissions(Permissions::from_mode(0o700))
+        };
+        if let Err(error) = prepare() {
             drop(fs::remove_dir(&path));
-        })
+            return Err(error);
+        }
+        Ok(Some((path, opened)))
     }
 
     /// Takes over the directory of the predecessor.
     pub(crate) fn take_over(path: PathBuf, owner: Option<Credentials>) -> io::Result<Self> {
-        let opened = open_directory(&path)?;
+        let opened = lock_at(&path)?;
         let uid = owner.as_ref().map_or_else(own_uid, |owner| owner.uid);
         if opened.metadata()?.uid() != uid {
             return Err(io::Error::other(format!("not a directory of user {uid}")));
         }
-        Ok(Self::with(path, owner, opened))
+        Ok(Self { path, owner, opened: Some(opened) })
     }
 
     /// The directory that the operator has set.
     pub(crate) fn set(path: PathBuf, owner: Option<Credentials>) -> Self {
-        Self { path, owner, opened: None, _lock: None }
+        Self { path, owner, opened: None }
     }
 
     /// Its path.
@@ -208,8 +207,7 @@ impl MetricsDirectory {
         })
     }
 
-    /// Removes it with its content. The file of the masters is the last: a directory without
-    /// it would never be removed if this is interrupted.
+    /// Removes it with its content.
     pub(crate) fn remove(&self) {
         let emptied = self.act(|directory| {
             for entry in list(directory)? {
@@ -217,11 +215,11 @@ impl MetricsDirectory {
                 // Neither of the two follows a link.
                 if entry.file_type()?.is_dir() {
                     fs::remove_dir_all(entry.path())?;
-                } else if entry.file_name() != MASTERS {
+                } else {
                     fs::remove_file(entry.path())?;
                 }
             }
-            remove_if_there(&below(directory, MASTERS))
+            Ok(())
         });
         if let Err(error) = emptied.and_then(|()| fs::remove_dir(&self.path)) {
             let (path, why) = (self.path.display(), reason(&error));
@@ -242,31 +240,41 @@ impl MetricsDirectory {
     }
 }
 
-/// Locks the file of the masters for this one. A new file is locked before it has its name, so
-/// that another master never finds it without a lock.
-fn lock_as_master(directory: &File) -> io::Result<File> {
-    let open = |name, options: &mut OpenOptions| {
-        options.append(true).custom_flags(libc::O_NOFOLLOW).open(below(directory, name))
-    };
-    match open(MASTERS, &mut OpenOptions::new()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        found => {
-            let file = found?;
-            file.try_lock_shared()?;
-            return Ok(file);
-        }
+/// Opens a directory and locks it for this master, beside others that use it.
+///
+/// # Errors
+/// Those of `open(2)` and `flock(2)`; `NotFound` or `WouldBlock` if another master removes it.
+fn lock_at(path: &Path) -> io::Result<File> {
+    let opened = open_directory(path)?;
+    opened.try_lock_shared()?;
+    // Another master may have removed it before it was locked.
+    let (own, found) = (opened.metadata()?, fs::symlink_metadata(path)?);
+    if (own.dev(), own.ino()) == (found.dev(), found.ino()) {
+        Ok(opened)
+    } else {
+        Err(io::ErrorKind::NotFound.into())
     }
-    let file = open(NEW_MASTERS, OpenOptions::new().create_new(true).mode(0o600))?;
-    file.try_lock_shared()?;
-    fs::rename(below(directory, NEW_MASTERS), below(directory, MASTERS))?;
-    Ok(file)
 }
 
-/// Neither a master nor a process that counts uses the directory. One that a master has just
-/// made has no file yet, and is used.
+fn is_removed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock)
+}
+
+/// Only root can make or rename files in this directory.
+fn is_safe(directory: &fs::Metadata) -> bool {
+    directory.uid() == 0 && directory.mode() & 0o022 == 0
+}
+
+/// The user of this file, if it is another one than that of this process.
+fn user_of(found: &fs::Metadata) -> Option<Credentials> {
+    let (uid, gid) = (found.uid(), found.gid());
+    (uid != own_uid()).then(|| Credentials { uid, gid, groups: vec![gid] })
+}
+
+/// Neither a master nor a process that counts uses the directory. It is locked then until it is
+/// closed, so that no master takes it meanwhile.
 fn is_unused(directory: &File) -> io::Result<bool> {
-    let masters = beneath::open_file(directory.as_fd(), MASTERS.as_bytes())?;
-    if masters.try_lock().is_err() {
+    if directory.try_lock().is_err() {
         return Ok(false);
     }
     let places = match beneath::open_file(directory.as_fd(), PLACES.as_bytes()) {
@@ -367,12 +375,53 @@ mod tests {
     }
 
     #[test]
+    fn what_an_interrupted_master_has_made_is_removed_by_the_next_one() {
+        let path = Path::new("/dev/shm").join(format!("{PREFIX}made-{}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("counter_p0.db"), "").unwrap();
+        let next = MetricsDirectory::make(None, &shm()).unwrap();
+        // Another test, which runs at the same time, may be about to remove it.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while path.exists() {
+            assert!(Instant::now() < deadline, "no master has it");
+            std::thread::yield_now();
+        }
+        next.remove();
+    }
+
+    #[test]
+    fn root_removes_the_directories_of_all_users_where_only_root_makes_some() {
+        if !is_root() {
+            return;
+        }
+        let base = Path::new("/dev/shm").join(format!("monoceros-base-{}", std::process::id()));
+        DirBuilder::new().mode(0o755).create(&base).unwrap();
+        let other = Credentials { uid: 12_345, gid: 12_345, groups: Vec::new() };
+        let left = || {
+            let left = MetricsDirectory::make(Some(other.clone()), std::slice::from_ref(&base));
+            left.unwrap().path().to_owned()
+        };
+        let path = left();
+        fs::write(path.join("counter_p0.db"), "").unwrap();
+        let next = MetricsDirectory::make(None, std::slice::from_ref(&base)).unwrap();
+        assert!(!path.exists() && next.path().exists());
+        fs::set_permissions(&base, Permissions::from_mode(0o1777)).unwrap();
+        let path = left();
+        let last = MetricsDirectory::make(None, std::slice::from_ref(&base)).unwrap();
+        assert!(path.exists(), "any user may have made it");
+        next.remove();
+        last.remove();
+        fs::remove_dir(path).unwrap();
+        fs::remove_dir(base).unwrap();
+    }
+
+    #[test]
     fn masters_that_start_at_the_same_time_leave_each_other_their_directories() {
         let start = || {
             let mut held = MetricsDirectory::make(None, &shm()).unwrap();
             for _ in 0..1000 {
                 let next = MetricsDirectory::make(None, &shm()).unwrap();
-                assert!(held.path().join(MASTERS).exists(), "another master removed it");
+                assert!(held.path().exists(), "another master removed it");
                 held.remove();
                 held = next;
             }

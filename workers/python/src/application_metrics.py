@@ -19,7 +19,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 FORMER_VARIABLE = "prometheus_multiproc_dir"
 # The module that chooses how values are kept, when it is imported.
 MODULE = "prometheus_client.values"
-# The file whose bytes are locked: one for each place. src/master/act/metrics_places.rs reads it.
+# The file whose bytes are locked: one for each place. src/master/act/metrics_directory.rs reads it.
 PLACES = "monoceros.places"
 # More processes than this count by their pids.
 MOST_PLACES = 4096
