@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 
 use crate::support::client::get;
+use crate::support::command::ask;
 use crate::support::need;
 use crate::support::pipe::Pipe;
 use crate::support::process;
@@ -89,18 +90,37 @@ def application(environ, start_response):
 
 /// The part of the mapped program that is in the memory of this process, in KB.
 fn mapped_program(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
     let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
-    let mut is_program = false;
+    mapped(pid, program.to_str().unwrap())
+}
+
+/// The part of the mapped files of this name that is in the memory of this process, in KB.
+fn mapped(pid: i32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let mut is_file = false;
     let mut sum = 0;
     for line in text.lines() {
-        if let Some(size) = line.strip_prefix("Rss:").filter(|_| is_program) {
+        if let Some(size) = line.strip_prefix("Rss:").filter(|_| is_file) {
             sum += size.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
         } else if !line.split_whitespace().next().unwrap().ends_with(':') {
-            is_program = line.ends_with(program.to_str().unwrap());
+            is_file = line.contains(name);
         }
     }
     sum
+}
+
+#[test]
+fn the_master_keeps_no_scoreboard_mapped_while_it_waits() {
+    let server = Setup::of("environ").workers(2).start();
+    let name = "memfd:monoceros-scoreboard";
+    let worker = server.workers()[0];
+    for path in ["/", "/again"] {
+        assert_eq!(server.get(path).status, 200);
+        assert!(mapped(worker, name) > 0, "the name of the memory");
+        until::holds("unmapped scoreboards", || mapped(server.pid(), name) == 0);
+        let report = ask(&server, &["status", "--json"]);
+        assert_eq!(report.code, 0, "{report:?}");
+    }
 }
 
 #[test]
@@ -117,8 +137,6 @@ fn the_master_keeps_less_of_its_program_mapped_once_it_serves() {
     until::holds("less memory after the start", || mapped() + 512 < before);
     server.signal(Signal::SIGHUP);
     let writer = gate.open();
-    until::holds("a master that waits", || process::is_asleep(server.pid()));
-    let before = mapped();
     writer.finish();
     until::holds("less memory after a reload", || mapped() + 512 < before);
 }

@@ -84,6 +84,16 @@ impl SharedWords {
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.count) }
     }
 
+    /// Unmaps the pages of the words from this process. They stay in memory with their content, and
+    /// each is mapped again when it is next used.
+    pub fn unmap_pages(&self) {
+        let length = self.count * size_of::<AtomicU64>();
+        // SAFETY: the whole of a shared mapping of a file in memory, which stays mapped. Its pages
+        // belong to the file: no content is lost (MADV_DONTNEED in `madvise(2)`). Where memory is
+        // locked, the call changes nothing.
+        unsafe { libc::madvise(self.start.as_ptr().cast(), length, libc::MADV_DONTNEED) };
+    }
+
     /// Makes words zero. Whole pages return to the system (`FALLOC_FL_PUNCH_HOLE` in
     /// `fallocate(2)`).
     ///
@@ -281,6 +291,17 @@ mod tests {
         let mut found = [0; 6];
         file.read_exact_at(&mut found, 0).unwrap();
         assert_eq!(&found, b"\0\0hel\0");
+    }
+
+    #[test]
+    fn pages_that_are_unmapped_keep_what_each_side_has_written() {
+        let words = SharedWords::create("test", 4096).unwrap();
+        let other = SharedWords::adopt(words.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        words.words()[4000].store(7, Ordering::Relaxed);
+        words.unmap_pages();
+        other.words()[1].store(5, Ordering::Relaxed);
+        let found = [1, 4000].map(|at| words.words()[at].load(Ordering::Relaxed));
+        assert_eq!(found, [5, 7]);
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl MasterLoop {
         let others = others.chain(self.sources.deadline());
         let next = others.chain(deadline).min();
         let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
-        self.memory.release(Instant::now());
+        self.memory.release(Instant::now(), self.processes.boards().map(|(board, _)| board));
         let mut sources = self.poller.wait(timeout);
         // Processes that have ended come first, workers of a predecessor too: what they have
         // counted is known before a report is asked for, or before the successor takes the counts
@@ -347,11 +347,7 @@ impl MasterLoop {
                 self.generations.refuse_connections(generation, &others, at_all);
             }
             Action::Signal { worker, signal } => return self.processes.signal(worker, signal),
-            Action::Inspect => {
-                self.notify_sender.try_again();
-                monoceros_log::flush();
-                return Some(MasterEvent::Inspected(self.processes.inspect(&self.generations)));
-            }
+            Action::Inspect => return Some(self.inspect()),
             Action::Reply { client, reply } => self.control.reply(client, &reply, poller),
             Action::Notify(notification) => self.notify_sender.send_notification(&notification),
             Action::ReadSettings { generation } => return Some(self.read_settings(generation)),
@@ -469,6 +465,17 @@ impl MasterLoop {
         for metrics in self.metrics.serve(&mut reports, &self.poller) {
             self.processes.send_metrics(&metrics);
         }
+    }
+
+    /// Looks at the scoreboards of all workers.
+    fn inspect(&mut self) -> MasterEvent {
+        // Before the server serves, a start needs what it has mapped.
+        if self.has_announced {
+            self.memory.note_work();
+        }
+        self.notify_sender.try_again();
+        monoceros_log::flush();
+        MasterEvent::Inspected(self.processes.inspect(&self.generations))
     }
 
     /// Sends a report about the server, or about its requests.

@@ -1,15 +1,16 @@
 //! Owns the decision when the master returns memory that it does not need for a while: after the
-//! server has begun to serve, after a reload, after a report, and when a process has ended. Such
-//! work uses much of the program that waiting for events does not. Called by the event loop, and
-//! by what makes reports.
+//! server has begun to serve, after a reload, after a report or a look at all scoreboards, and when
+//! a process has ended. Such work uses much of the program, and of the scoreboards, that waiting
+//! for events does not. Called by the event loop, and by what makes reports.
 
 use std::time::{Duration, Instant};
 
 use monoceros_sys::{memory, program_pages};
+use monoceros_wire::scoreboard::Scoreboard;
 
 /// The shortest time between two releases. Mapping the pages again takes some tens of
 /// microseconds, which must not add up while reports follow each other.
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Memory that can be released.
 #[derive(Debug, Default)]
@@ -27,8 +28,13 @@ impl SpareMemory {
     }
 
     /// Releases memory, if it is time for that. Called before the event loop waits.
-    pub(crate) fn release(&mut self, now: Instant) {
+    pub(crate) fn release<'a>(
+        &mut self,
+        now: Instant,
+        boards: impl Iterator<Item = &'a Scoreboard>,
+    ) {
         if self.take_due(now) {
+            boards.for_each(Scoreboard::unmap_pages);
             memory::trim();
             program_pages::release();
         }
@@ -50,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_released_after_work_and_once_in_a_second_at_most() {
+    fn memory_is_released_after_work_and_some_times_in_a_second_at_most() {
         let (mut memory, began) = (SpareMemory::default(), Instant::now());
         let due = |memory: &mut SpareMemory, millis| {
             memory.take_due(began + Duration::from_millis(millis))
@@ -61,7 +67,7 @@ mod tests {
         memory.note_work();
         assert!(due(&mut memory, 5001));
         memory.note_work();
-        assert!(!due(&mut memory, 5002) && !due(&mut memory, 6000));
-        assert!(due(&mut memory, 6001), "the work before counts");
+        assert!(!due(&mut memory, 5002) && !due(&mut memory, 5200));
+        assert!(due(&mut memory, 5201), "the work before counts");
     }
 }

@@ -349,6 +349,11 @@ impl Scoreboard {
         self.shape.sides.into()
     }
 
+    /// Unmaps its memory from this process until it is read again. Nothing is lost.
+    pub fn unmap_pages(&self) {
+        self.memory.unmap_pages();
+    }
+
     /// What the application is running now, longest first.
     #[must_use]
     pub fn running(&self) -> Vec<Running> {
