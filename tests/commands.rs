@@ -63,6 +63,11 @@ fn the_stacks_of_a_thread_that_is_stuck_in_c_are_shown() {
         let head = format!("worker={slot} gen=1 pid=");
         assert!(answer.stdout.lines().any(|line| line.starts_with(&head)), "{}", answer.stdout);
     }
+    let requests = json(&ask(&server, &["requests", "--json"]));
+    let thread = format!(" tid={} (most recent call first):\n", requests[0]["thread"]);
+    let (_, stack) = answer.stdout.split_once(&thread).expect("the thread of the request");
+    let stack = stack.split("Thread 0x").next().unwrap();
+    assert!(stack.contains("in holds_the_lock\n"), "{thread}: {}", answer.stdout);
     let shown = json(&ask(&server, &["stacks", "all", "--json"]));
     let stuck = shown.as_array().unwrap().iter().position(|it| {
         it["stacks"].as_str().is_some_and(|stacks| stacks.contains("in holds_the_lock\n"))

@@ -112,11 +112,40 @@ pub fn with_first(stacks: &str, pthread: u64) -> String {
     sections.iter().map(text).filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
+/// The stacks with the number that the kernel has for a thread (`gettid(2)`) in front of its
+/// stack, behind that of its process: requests are shown with the kernel's. `threads` has both,
+/// the kernel's last.
+#[must_use]
+pub fn with_thread_ids(stacks: &str, threads: &[(u64, u32)]) -> String {
+    let mut text = String::with_capacity(stacks.len());
+    for line in stacks.split_inclusive('\n') {
+        let found = heading_of(line).and_then(|(number, rest)| {
+            let (_, id) = threads.iter().find(|(pthread, _)| *pthread == number)?;
+            Some((id, rest))
+        });
+        match found {
+            Some((id, rest)) => {
+                text.push_str(&line[..line.len() - rest.len()]);
+                text.push_str(&format!(" tid={id}"));
+                text.push_str(rest);
+            }
+            None => text.push_str(line),
+        }
+    }
+    text
+}
+
 /// The number of the thread whose stack follows this line.
 fn number_of(line: &str) -> Option<u64> {
+    heading_of(line).map(|(number, _)| number)
+}
+
+/// The number of the thread whose stack follows this line, and the rest of the line behind it.
+fn heading_of(line: &str) -> Option<(u64, &str)> {
     let digits = HEADINGS.iter().find_map(|heading| line.strip_prefix(heading))?;
     let end = digits.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(digits.len());
-    u64::from_str_radix(&digits[..end], 16).ok()
+    let (number, rest) = digits.split_at(end);
+    Some((u64::from_str_radix(number, 16).ok()?, rest))
 }
 
 #[cfg(test)]
@@ -147,6 +176,17 @@ mod tests {
         for odd in ["", "\n", "Thread 0x\n", "Thread 0xzz\nThread 0x1"] {
             assert_eq!(with_first(odd, 1).replace('\n', "").len(), odd.replace('\n', "").len());
         }
+    }
+
+    #[test]
+    fn the_threads_of_requests_have_the_kernels_number() {
+        let text = "Thread 0x00007f01 [a] (most recent call first):\n  in f\nThread 0x00007f02:\n\
+                    Current thread 0x00007f03 (most";
+        let shown = with_thread_ids(text, &[(0x7f01, 71), (0x7f03, 73)]);
+        let wanted = text.replace("7f01 ", "7f01 tid=71 ").replace("7f03 ", "7f03 tid=73 ");
+        assert_eq!(shown, wanted);
+        assert_eq!(with_first(&shown, 0x7f03), with_first(&wanted, 0x7f03));
+        assert_eq!(with_thread_ids("Thread 0x\n\n", &[(0, 1)]), "Thread 0x\n\n");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use monoceros_wire::channel::{Incoming, MasterEnd};
 use monoceros_wire::message::{FromWorker, ToWorker};
 use monoceros_wire::report::Totals;
 use monoceros_wire::scoreboard::{ResponseStage, Scoreboard};
+use monoceros_wire::stacks;
 
 use crate::master::act::proc_stat;
 use crate::master::decide::id::WorkerId;
@@ -127,7 +128,7 @@ impl NativeWorker {
         }
         let beat_ms = self.shared.scoreboard.as_ref().map_or(0, Scoreboard::last_beat_ms);
         let written = self.shared.stacks.take_for_command(beat_ms, monotonic_ms());
-        written.map_or(StacksRead::Pending, StacksRead::Written)
+        written.map_or(StacksRead::Pending, |text| StacksRead::Written(self.with_thread_ids(&text)))
     }
 
     /// The requests that it is running.
@@ -154,7 +155,12 @@ impl NativeWorker {
 
     /// The stacks of its threads when it crashed or was last asked.
     pub(crate) fn stacks(&self) -> String {
-        self.shared.stacks.rest()
+        self.with_thread_ids(&self.shared.stacks.rest())
+    }
+
+    fn with_thread_ids(&self, stacks: &str) -> String {
+        let threads = self.shared.scoreboard.as_ref().map(Scoreboard::threads);
+        stacks::with_thread_ids(stacks, &threads.unwrap_or_default())
     }
 
     /// A sample without its memory; that of a mold is empty.
@@ -167,6 +173,7 @@ impl NativeWorker {
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
         // Those of a crash are read after its end: it may still be writing them.
         let stacks = self.shared.stacks.take_for_sample();
+        let stacks = stacks.map(|text| self.with_thread_ids(&text));
         let beat = scoreboard.last_beat_ms();
         let silent = if beat > 0 { since(beat) } else { Duration::MAX };
         WorkerSample {

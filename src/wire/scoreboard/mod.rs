@@ -349,6 +349,14 @@ impl Scoreboard {
         self.shape.sides.into()
     }
 
+    /// The threads of the application sides: the number that stacks have (`pthread_self(3)`), and
+    /// the kernel's. Those that have not begun are left out.
+    #[must_use]
+    pub fn threads(&self) -> Vec<(u64, u32)> {
+        let all = self.rows().map(|row| (row.pthread(), row.thread_id()));
+        all.filter(|(pthread, id)| *pthread > 0 && *id > 0).collect()
+    }
+
     /// Unmaps its memory from this process until it is read again. Nothing is lost.
     pub fn unmap_pages(&self) {
         self.memory.unmap_pages();
