@@ -244,6 +244,23 @@ fn a_new_master_is_no_longer_the_child_of_the_old_one_when_it_is_named() {
 }
 
 #[test]
+fn the_figures_of_the_status_go_on_after_an_upgrade() {
+    let init = Init::at_name();
+    let server = told(Setup::of("stream:route"), &init).start();
+    let (_busy, writer) = server.occupy("pipe");
+    writer.finish();
+    init.wait_for(0, "STATUS", |line| line.contains(" 1 answered"));
+    let (_draining, writer) = server.occupy("other");
+    server.signal(Signal::SIGUSR2);
+    let (at, _) = init.wait_for(0, "MAINPID", |_| true);
+    let (at, line) = init.wait_for(at + 1, "STATUS", |line| line.contains("gen=2"));
+    assert!(line.text.contains(" 1 answered"), "{line:?}");
+    writer.finish();
+    init.wait_for(at, "STATUS", |line| line.contains(" 2 answered"));
+    server.follow();
+}
+
+#[test]
 fn a_failed_upgrade_is_in_the_status_until_the_next_one() {
     let init = Init::at_name();
     let server = told(changing(SLOW).file("go", ""), &init).start();

@@ -567,7 +567,8 @@ impl MasterLoop {
         self.metrics.take_over(&self.poller);
         self.history.begin_again();
         let PassedOn { workers, totals, changes } = passed_on;
-        Some(MasterEvent::TookOver { workers, totals, changes })
+        let draining = self.former.iter().map(|worker| worker.passed).fold(0, u64::saturating_add);
+        Some(MasterEvent::TookOver { workers, totals, changes, draining })
     }
 
     fn leave(&mut self, code: u8) {

@@ -56,6 +56,8 @@ pub(crate) struct FormerWorkers {
 pub(crate) struct FormerWorker {
     /// Its slot, generation and counts.
     pub(crate) record: FormerRecord,
+    /// Requests that it had responded to when it was passed on.
+    pub(crate) passed: u64,
     /// Its scoreboard; `None` if its layout is another one.
     pub(crate) board: Option<Scoreboard>,
     memory: OwnedFd,
@@ -71,7 +73,8 @@ impl FormerWorker {
             log::warn!("what pid {pid} counts from now on is not known: {}", reason(error));
         });
         let process = Process::of_pidfd(record.pid, process);
-        Ok(Self { record, board: board.ok(), memory, process })
+        let passed = record.counts.duration.count();
+        Ok(Self { record, passed, board: board.ok(), memory, process })
     }
 
     /// What it has counted.
@@ -106,7 +109,8 @@ impl FormerWorkers {
     pub(crate) fn note_end(&mut self, number: u16, poller: &Poller) -> Option<MasterEvent> {
         let worker = self.workers.remove(&number)?;
         poller.deregister(worker.process.as_fd());
-        Some(MasterEvent::FormerWorkerEnded { counts: Box::new(worker.counts()) })
+        let counts = Box::new(worker.counts());
+        Some(MasterEvent::FormerWorkerEnded { counts, draining: worker.passed })
     }
 
     /// All that have not ended.

@@ -156,11 +156,15 @@ pub(crate) enum MasterEvent {
         totals: Box<Totals>,
         /// The last reloads and upgrades, the newest first.
         changes: Vec<ChangeReport>,
+        /// Requests that the workers which still drain have responded to so far.
+        draining: u64,
     },
     /// A worker that a predecessor has started has ended.
     FormerWorkerEnded {
         /// What it has counted.
         counts: Box<Totals>,
+        /// Its part of what `TookOver` has of the workers that still drain.
+        draining: u64,
     },
     /// The successor could not be started, or has ended.
     SuccessorEnded {

@@ -13,6 +13,8 @@ use crate::master::decide::server_facts::StatusWords;
 pub(crate) struct StatusLine {
     /// Requests that run now.
     running: usize,
+    /// Requests that a predecessor's workers have responded to, which still drain.
+    draining: u64,
     /// What concerns the operator about certificates.
     concern: Option<String>,
     /// The line that was sent last.
@@ -48,6 +50,16 @@ impl StatusLine {
         self.running = running;
     }
 
+    /// Workers of a predecessor still drain, which have responded to these requests.
+    pub(crate) fn add_draining(&mut self, requests: u64) {
+        self.draining = self.draining.saturating_add(requests);
+    }
+
+    /// Some of these workers have ended. What they have counted is in `StatusFacts::answered` then.
+    pub(crate) fn remove_draining(&mut self, requests: u64) {
+        self.draining = self.draining.saturating_sub(requests);
+    }
+
     /// Sets what concerns the operator about certificates, if anything does.
     pub(crate) fn set_concern(&mut self, concern: Option<String>) {
         self.concern = concern;
@@ -77,6 +89,7 @@ impl StatusLine {
     pub(crate) fn compose(&self, facts: &StatusFacts) -> String {
         let living = facts.roster.workers().map(|worker| worker.observed.requests);
         // The sum saturates: a worker may have written any number to its scoreboard.
+        let living = living.chain([self.draining]);
         let answered = living.fold(facts.answered, u64::saturating_add);
         self.words(facts).with_figures(self.running as u64, answered)
     }

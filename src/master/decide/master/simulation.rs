@@ -165,11 +165,13 @@ impl World {
             let workers = self.random.chance(30).then_some(3);
             let after = self.random.below(10_000);
             let totals = Box::new(counts(1_000));
-            self.plan(MasterEvent::TookOver { workers, totals, changes: Vec::new() }, after);
+            let changes = Vec::new();
+            let took_over = MasterEvent::TookOver { workers, totals, changes, draining: 0 };
+            self.plan(took_over, after);
             for _ in 0..self.random.below(4) {
                 let counts = Box::new(counts(self.random.below(100)));
                 let later = after + self.random.below(20_000);
-                self.plan(MasterEvent::FormerWorkerEnded { counts }, later);
+                self.plan(MasterEvent::FormerWorkerEnded { counts, draining: 0 }, later);
             }
         }
         for action in self.master.begin() {

@@ -42,10 +42,14 @@ impl Master {
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
-            MasterEvent::TookOver { workers, totals, changes } => {
+            MasterEvent::TookOver { workers, totals, changes, draining } => {
+                self.status.add_draining(draining);
                 self.take_over(workers, &totals, changes);
             }
-            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
+            MasterEvent::FormerWorkerEnded { counts, draining } => {
+                self.status.remove_draining(draining);
+                self.note_former_end(&counts);
+            }
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => self.note_deadlines(now),
@@ -85,10 +89,14 @@ impl Master {
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::Signalled(command) => self.adjust(command, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
-            MasterEvent::TookOver { workers, totals, changes } => {
+            MasterEvent::TookOver { workers, totals, changes, draining } => {
+                self.status.add_draining(draining);
                 self.take_over(workers, &totals, changes);
             }
-            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
+            MasterEvent::FormerWorkerEnded { counts, draining } => {
+                self.status.remove_draining(draining);
+                self.note_former_end(&counts);
+            }
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => {
@@ -150,10 +158,14 @@ impl Master {
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
-            MasterEvent::TookOver { workers, totals, changes } => {
+            MasterEvent::TookOver { workers, totals, changes, draining } => {
+                self.status.add_draining(draining);
                 self.take_over(workers, &totals, changes);
             }
-            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
+            MasterEvent::FormerWorkerEnded { counts, draining } => {
+                self.status.remove_draining(draining);
+                self.note_former_end(&counts);
+            }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => self.note_deadlines(now),
@@ -214,10 +226,14 @@ impl Master {
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
-            MasterEvent::TookOver { workers, totals, changes } => {
+            MasterEvent::TookOver { workers, totals, changes, draining } => {
+                self.status.add_draining(draining);
                 self.take_over(workers, &totals, changes);
             }
-            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
+            MasterEvent::FormerWorkerEnded { counts, draining } => {
+                self.status.remove_draining(draining);
+                self.note_former_end(&counts);
+            }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
             MasterEvent::Elapsed => self.note_deadlines(now),
@@ -292,10 +308,14 @@ impl Master {
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
-            MasterEvent::TookOver { workers, totals, changes } => {
+            MasterEvent::TookOver { workers, totals, changes, draining } => {
+                self.status.add_draining(draining);
                 self.take_over(workers, &totals, changes);
             }
-            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
+            MasterEvent::FormerWorkerEnded { counts, draining } => {
+                self.status.remove_draining(draining);
+                self.note_former_end(&counts);
+            }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Ready { worker, .. } => self.note_late_ready(worker, now),
@@ -337,10 +357,14 @@ impl Master {
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
-            MasterEvent::TookOver { workers, totals, changes } => {
+            MasterEvent::TookOver { workers, totals, changes, draining } => {
+                self.status.add_draining(draining);
                 self.take_over(workers, &totals, changes);
             }
-            MasterEvent::FormerWorkerEnded { counts } => self.note_former_end(&counts),
+            MasterEvent::FormerWorkerEnded { counts, draining } => {
+                self.status.remove_draining(draining);
+                self.note_former_end(&counts);
+            }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
             MasterEvent::Signalled(

@@ -141,7 +141,7 @@ impl World {
                 entry.filter(|it| it.slot().is_some()).map(|_| &exit.counts)
             }
             MasterEvent::TookOver { totals, .. } => Some(totals),
-            MasterEvent::FormerWorkerEnded { counts } => {
+            MasterEvent::FormerWorkerEnded { counts, .. } => {
                 self.former_ended += 1;
                 Some(counts)
             }

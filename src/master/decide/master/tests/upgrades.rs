@@ -73,5 +73,5 @@ fn a_master_that_stops_waits_for_its_successors_end() {
 }
 
 fn took_over(workers: Option<u16>) -> MasterEvent {
-    MasterEvent::TookOver { workers, totals: Box::default(), changes: Vec::new() }
+    MasterEvent::TookOver { workers, totals: Box::default(), changes: Vec::new(), draining: 0 }
 }
