@@ -23,13 +23,16 @@ use crate::cli::{complain, write_output};
 use crate::ctl::connection::{Replied, ask, left};
 use crate::ctl::outcome::CommandOutcome;
 use crate::ctl::tables::{report_table, requests_table, stacks_text, status_table};
-use crate::master::find_master;
+use crate::master::{find_master, is_stopped};
 use crate::top;
 
 /// The exit code when the command succeeded.
 const DONE: u8 = 0;
 /// The exit code when it failed.
 const FAILED: u8 = 1;
+
+/// How long a command that only shows something waits, unless `--timeout` sets that.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a command prints.
 #[derive(Debug, Default)]
@@ -84,7 +87,8 @@ fn carry_out(command: &ControlCommand) -> Result<CommandOutput, String> {
         ControlTarget::Pid(pid) => *pid,
         ControlTarget::PidFile(path) => find_master(path)?,
     };
-    let deadline = command.timeout.map(|timeout| Instant::now() + timeout);
+    let limit = command.timeout.or_else(|| only_shows(verb).then_some(SHOWN_WITHIN));
+    let deadline = limit.map(|limit| Instant::now() + limit);
     // Opened before the request: later the pid may be that of another process.
     let process = (verb == Verb::Stop).then(|| Process::adopt(pid)).transpose();
     let process = process.map_err(|error| format!("cannot find pid {pid}: {}", reason(&error)))?;
@@ -95,7 +99,7 @@ fn carry_out(command: &ControlCommand) -> Result<CommandOutput, String> {
         Err(_) if process.as_ref().is_some_and(has_ended) => {
             Replied { reply: ControlReply::Stopping, file: None }
         }
-        replied => replied?,
+        replied => replied.map_err(|text| explain(text, pid, command, deadline))?,
     };
     let outcome = match reply {
         ControlReply::Reloaded { generation, workers } => {
@@ -125,6 +129,24 @@ fn carry_out(command: &ControlCommand) -> Result<CommandOutput, String> {
     };
     let text = if command.json { json(&outcome)? } else { format!("{outcome}\n") };
     Ok(CommandOutput { text, failures: Vec::new() })
+}
+
+/// Why a command has failed: the text, or more if the time was over.
+fn explain(
+    mut text: String,
+    pid: i32,
+    command: &ControlCommand,
+    deadline: Option<Instant>,
+) -> String {
+    if left(deadline) == Some(Duration::ZERO) {
+        if command.timeout.is_none() {
+            text = format!("pid {pid} has not answered for {} s", SHOWN_WITHIN.as_secs());
+        }
+        if is_stopped(pid) {
+            text += "; a signal has stopped it (SIGSTOP), and SIGCONT lets it go on";
+        }
+    }
+    text
 }
 
 /// The request of a command; `None` if a master of this version has none.

@@ -158,6 +158,37 @@ fn a_reload_that_hangs_fails_after_the_progress_deadline() {
 }
 
 #[test]
+fn a_command_names_a_signal_that_has_stopped_the_master() {
+    let server = Setup::of("environ").start();
+    server.allow("the master was not running for");
+    process::signal(server.pid(), Signal::SIGSTOP);
+    let answer = ask(&server, &["status", "--timeout", "500ms"]);
+    process::signal(server.pid(), Signal::SIGCONT);
+    assert!(answer.code == 1 && answer.stderr.contains("SIGSTOP"), "{answer:?}");
+    assert_eq!(ask(&server, &["status"]).code, 0);
+}
+
+#[test]
+fn commands_are_answered_by_a_master_without_free_descriptors() {
+    let server = Setup::of("environ").start();
+    server.allow("too many open files");
+    let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap();
+    let open = open.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let highest = open.map(|it| it.parse::<usize>().unwrap()).max().unwrap();
+    let former = process::limit_descriptors(server.pid(), highest + 1);
+    for words in [&["status", "--json"][..], &["requests"], &["stacks", "all"]] {
+        let answer = ask(&server, words);
+        assert_eq!((answer.code, answer.stderr.as_str()), (0, ""), "{words:?}");
+    }
+    // Now it has none for a connection either.
+    process::limit_descriptors(server.pid(), 3);
+    let waiting = begin(&server, &["status"]);
+    server.wait_for_log("cannot hear a command");
+    process::limit_descriptors(server.pid(), former);
+    assert_eq!(end(waiting).code, 0);
+}
+
+#[test]
 fn a_command_waits_no_longer_than_asked() {
     let server = changing().start();
     let hang = "import os\nos.mkfifo('never')\nopen('never').read()";

@@ -14,5 +14,6 @@ mod page;
 pub(crate) use self::act::file_values::read_values;
 pub(crate) use self::act::invocation::Invocation;
 pub(crate) use self::act::pid_file::find_master;
+pub(crate) use self::act::proc_stat::is_stopped;
 pub(crate) use self::act::start::{check, print, run};
 pub(crate) use self::decide::state::Purpose;

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use monoceros_sys::{memory, reason, seqpacket, socket, user};
 use monoceros_wire::channel::{Channel, Incoming};
@@ -29,6 +29,11 @@ const TURN: u8 = 64;
 /// out to have a request that is replied to at the end of the turn.
 const SEATS: u8 = MOST_SILENT + MOST_WAITING + TURN;
 
+/// How long no connection is accepted when one could not be.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How many descriptors are kept for commands: a connection, and what its reply is written to.
+const SPARES: usize = 2;
+
 /// The control socket, if it could be opened.
 #[derive(Default)]
 pub(crate) struct Control {
@@ -39,6 +44,11 @@ struct CommandListener {
     listener: OwnedFd,
     clients: [Option<CommandClient>; SEATS as usize],
     next: u64,
+    /// Copies of the listener's descriptor. They are closed when the process may have no more
+    /// descriptors: a command is answered then too.
+    spares: Vec<OwnedFd>,
+    /// When connections are accepted again, after one could not be.
+    paused: Option<Instant>,
 }
 
 /// A connection that may send one request.
@@ -63,8 +73,9 @@ impl Control {
 
     /// When the next request must have arrived.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let clients = self.open.as_ref()?.clients.iter().flatten();
-        clients.filter_map(|client| client.until).min()
+        let open = self.open.as_ref()?;
+        let clients = open.clients.iter().flatten();
+        clients.filter_map(|client| client.until).chain(open.paused).min()
     }
 
     /// Accepts the connections that wait.
@@ -86,9 +97,15 @@ impl Control {
         }
     }
 
-    /// Closes the connections whose request has not arrived in time.
+    /// Closes the connections whose request has not arrived in time, and has others accepted
+    /// that could not be before.
     pub(crate) fn close_overdue(&mut self, poller: &Poller, now: Instant) {
         let Some(open) = &mut self.open else { return };
+        open.keep_spares();
+        if open.paused.is_some_and(|at| at <= now) {
+            open.paused = None;
+            open.report_again(poller);
+        }
         for index in 0..SEATS {
             let until = open.client(index).and_then(|client| client.until);
             if until.is_some_and(|at| at <= now) {
@@ -135,7 +152,24 @@ impl CommandListener {
             listening => listening?,
         };
         poller.register(listener.as_fd(), PollSource::ControlSocket)?;
-        Ok(Self { listener, clients: [const { None }; SEATS as usize], next: 0 })
+        let clients = [const { None }; SEATS as usize];
+        Ok(Self { listener, clients, next: 0, spares: Vec::new(), paused: None })
+    }
+
+    /// Takes the spare descriptors again. As long as there are clients, these may need them.
+    fn keep_spares(&mut self) {
+        while self.spares.len() < SPARES && self.clients.iter().all(Option::is_none) {
+            let Ok(spare) = self.listener.try_clone() else { return };
+            self.spares.push(spare);
+        }
+    }
+
+    /// More connections may wait, which the kernel does not report again.
+    fn report_again(&self, poller: &Poller) {
+        let (fd, source) = (self.listener.as_fd(), PollSource::ControlSocket);
+        if let Err(error) = poller.report_again(fd, source) {
+            log::warn!("cannot hear commands any more: {}", reason(&error));
+        }
     }
 
     fn client(&self, index: u8) -> Option<&CommandClient> {
@@ -155,14 +189,16 @@ impl CommandListener {
             match socket::accept(self.listener.as_fd()) {
                 Ok(accepted) => self.admit(accepted.fd, poller, now, events),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => return log::warn!("cannot hear a command: {}", reason(&error)),
+                Err(error) if is_out_of_descriptors(&error) && !self.spares.is_empty() => {
+                    self.spares.clear();
+                }
+                Err(error) => {
+                    self.paused = Some(now + PAUSE);
+                    return log::warn!("cannot hear a command: {}", reason(&error));
+                }
             }
         }
-        // More connections may wait, which the kernel does not report again.
-        let (fd, source) = (self.listener.as_fd(), PollSource::ControlSocket);
-        if let Err(error) = poller.report_again(fd, source) {
-            log::warn!("cannot hear commands any more: {}", reason(&error));
-        }
+        self.report_again(poller);
     }
 
     /// Admits a connection, or replies why not.
@@ -245,6 +281,11 @@ impl CommandListener {
             poller.deregister(client.channel.as_fd());
         }
     }
+}
+
+/// The process, or the system, has no more descriptors.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// No request has arrived on a connection.
