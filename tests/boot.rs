@@ -67,6 +67,15 @@ fn a_process_that_ends_at_import_exits_with_3_and_the_reason() {
 }
 
 #[test]
+fn an_application_of_asgi_exits_with_4_and_is_named_so() {
+    for application in ["asynchronous:function", "asynchronous:instance"] {
+        let end = fail(application, 1, 4);
+        let expected = format!("{application} is no WSGI application: its call is a coroutine");
+        assert_eq!(times(&end, &expected), 1, "{}", end.stderr);
+    }
+}
+
+#[test]
 fn an_attribute_that_is_missing_exits_with_4() {
     for workers in [1, 4] {
         let end = fail("missing:application", workers, 4);

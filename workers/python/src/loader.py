@@ -6,7 +6,11 @@ needs memory for an imported module.
 
 import os
 import sys
+import types
 from importlib import import_module
+
+# The flag of a function that is defined by `async def` (`inspect.CO_COROUTINE`).
+COROUTINE = 0x80
 
 
 class ApplicationError(Exception):
@@ -44,7 +48,22 @@ def load(name, pairs=()):
             "%s:%s is no application: %s objects cannot be called"
             % (module_name, expression, type(application).__name__)
         )
+    if is_asynchronous(application):
+        raise ApplicationError(
+            "%s:%s is no WSGI application: its call is a coroutine, as in ASGI (FastAPI, "
+            "Starlette); this server serves WSGI, so wrap it: a2wsgi.ASGIMiddleware(%s)"
+            % (module_name, expression, expression)
+        )
     return application, "%s:%s" % (module_name, expression)
+
+
+def is_asynchronous(application):
+    """Whether a call of the application makes a coroutine."""
+    function = application
+    if not isinstance(function, types.FunctionType):
+        function = getattr(type(application), "__call__", None)
+    code = getattr(function, "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & COROUTINE)
 
 
 def import_named(name):
