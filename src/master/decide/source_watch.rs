@@ -15,8 +15,11 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How many times longer than a poll the pause after it is: polling takes less than 1 % of a
 /// processor.
 const POLL_PAUSE: u32 = 150;
-/// How often in a row a file may be written while the application is being loaded. A person or a
-/// tool that saves a file again and again may do so a few times.
+/// How long the application may write files after it was loaded: from threads that it starts when it
+/// is imported.
+const SECONDS_AFTER_LOAD: i64 = 1;
+/// How often in a row a file may be written while the application is being loaded, or right after
+/// that. A person or a tool that saves a file again and again may do so a few times.
 const MAX_OWN_WRITES: u32 = 10;
 /// The most files that a line of the log names.
 const MAX_NAMES: usize = 3;
@@ -168,11 +171,12 @@ impl SourceWatch {
         found
     }
 
-    /// The last change of a file was made while code was being loaded.
+    /// The last change of a file was made while code was being loaded, or right after that.
     fn is_own(&self, path: &Path) -> bool {
         let stamp = self.known.get(path).copied().flatten();
         stamp.zip(self.load).is_some_and(|(stamp, (begin, end))| {
-            stamp.changed >= begin && end.is_none_or(|end| stamp.changed <= end)
+            let last = end.map(|(seconds, rest)| (seconds + SECONDS_AFTER_LOAD, rest));
+            stamp.changed >= begin && last.is_none_or(|last| stamp.changed <= last)
         })
     }
 
@@ -342,6 +346,26 @@ mod tests {
         assert_eq!(write(&mut watch, false), (1, 0));
         assert_eq!(write(&mut watch, false), (1, 0), "it is written by no load now");
         assert_eq!(write(&mut watch, true), (1, 0));
+    }
+
+    #[test]
+    fn what_the_application_writes_right_after_it_is_loaded_reloads_a_few_times() {
+        let now = Instant::now();
+        let mut watch = watching(&[("/a", stamp(1, 1))], now);
+        let mut time = 1000;
+        let mut write = |watch: &mut SourceWatch, delay: i64| {
+            time += 10;
+            watch.begin_load((time - 1, 0));
+            watch.end_load((time, 0), now);
+            watch.note_stir(now);
+            let found = watch.note_look(states(&[("/a", stamp(1, time + delay))]), now);
+            (found.changed.len(), found.own.len())
+        };
+        for _ in 0..MAX_OWN_WRITES {
+            assert_eq!(write(&mut watch, 1), (1, 0));
+        }
+        assert_eq!(write(&mut watch, 1), (0, 1));
+        assert_eq!(write(&mut watch, 2), (1, 0), "a later change counts");
     }
 
     #[test]
