@@ -1,7 +1,7 @@
 //! The command line of the program: from `std::env` to one command, and from errors in it
 //! to an exit code. The flags are in `monoceros-config`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
     match load_with(&args, &env, &cwd, None) {
         Ok(Command::Help(text) | Command::Version(text)) => Err(print(text.as_ref())),
         Ok(Command::Completions(shell)) => Err(print(completions(shell).as_ref())),
-        Ok(command) => match accept(command, &cwd) {
+        Ok(command) => match accept(command, &env, &cwd) {
             Ok(command) => Ok(command),
             Err(text) => {
                 complain(&text);
@@ -46,15 +46,15 @@ pub(crate) fn command() -> Result<Command, ExitCode> {
 }
 
 /// The command with the application that `dev` finds, if its configuration file is believed.
-fn accept(command: Command, cwd: &Path) -> Result<Command, String> {
+fn accept(command: Command, env: &[(OsString, OsString)], cwd: &Path) -> Result<Command, String> {
     check_file(file_of(&command))?;
     match command {
-        Command::Run(loaded) => with_found_application(loaded, cwd).map(Command::Run),
+        Command::Run(loaded) => with_found_application(loaded, env, cwd).map(Command::Run),
         Command::CheckConfig(loaded) => {
-            with_found_application(loaded, cwd).map(Command::CheckConfig)
+            with_found_application(loaded, env, cwd).map(Command::CheckConfig)
         }
         Command::PrintConfig(loaded) => {
-            with_found_application(loaded, cwd).map(Command::PrintConfig)
+            with_found_application(loaded, env, cwd).map(Command::PrintConfig)
         }
         Command::Check { .. }
         | Command::Control(_)
@@ -71,7 +71,11 @@ fn accept(command: Command, cwd: &Path) -> Result<Command, String> {
 ///
 /// # Errors
 /// With the reason, if there is no application.
-pub(crate) fn with_found_application(mut loaded: Loaded, cwd: &Path) -> Result<Loaded, String> {
+pub(crate) fn with_found_application(
+    mut loaded: Loaded,
+    env: &[(OsString, OsString)],
+    cwd: &Path,
+) -> Result<Loaded, String> {
     let settings = &loaded.settings;
     let is_named = loaded.app.is_some() || settings.worker_class == WorkerClass::Exec;
     // A file in Python that was not run yet may name it.
@@ -79,7 +83,7 @@ pub(crate) fn with_found_application(mut loaded: Loaded, cwd: &Path) -> Result<L
         return Ok(loaded);
     }
     let directory = settings.chdir.as_ref().map_or(cwd.to_owned(), |chdir| cwd.join(chdir));
-    match find_project(&directory)? {
+    match find_project(&directory, env)? {
         // A worker finds the application by the settings of Django.
         ProjectKind::Django { .. } => {}
         ProjectKind::Other { app } => loaded.app = Some(app),

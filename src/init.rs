@@ -49,7 +49,7 @@ fn try_to_init(app: Option<&str>) -> Result<String, String> {
     }
     let project = match app {
         Some(app) => ProjectKind::Other { app: app.to_owned() },
-        None => find_project(&directory)?,
+        None => find_project(&directory, &env)?,
     };
     write(&directory.join(FILE), &text(&project))
         .map_err(|error| format!("cannot write {FILE}: {}", reason(&error)))?;

@@ -4,8 +4,10 @@ mod cli;
 mod convert;
 mod ctl;
 mod directory;
+mod flask_app;
 mod init;
 mod master;
+mod module_text;
 #[cfg(test)]
 #[path = "../tests/support/need.rs"]
 mod need;

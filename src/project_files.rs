@@ -1,9 +1,13 @@
-//! The application of a project by its files: `manage.py` of Django, or a module with an
-//! application at its top level. The files are read and not run, so that a mistake in them is
-//! found by a worker, which can wait for its correction.
+//! The application of a project by its files: `manage.py` of Django, what `flask run` serves, or a
+//! module with an application at its top level. The files are read and not run, so that a mistake
+//! in them is found by a worker, which can wait for its correction.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+
+use crate::flask_app::flask_application;
+use crate::module_text::{application_of, is_identifier, read_module};
 
 /// The modules that may have the application, in this order.
 const MODULES: [&str; 4] = ["app", "wsgi", "application", "main"];
@@ -14,9 +18,8 @@ const SOURCES: &str = "src";
 /// Directories that are no package of the application.
 const NO_PACKAGES: [&str; 3] = [SOURCES, "tests", "test"];
 
-/// The names of an application, and those of a function that makes one.
-const NAMES: [&str; 2] = ["app", "application"];
-const FACTORIES: [&str; 2] = ["create_app", "make_app"];
+/// What the `manage.py` of Django has in its text, in any case.
+const DJANGO: &[u8] = b"django";
 
 /// The kind of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +36,19 @@ pub(crate) enum ProjectKind {
     },
 }
 
-/// Finds the application of the project in a directory.
+/// Finds the application of the project in a directory, with the variables of the environment.
 ///
 /// # Errors
 /// With the reason for people, if there is none.
-pub(crate) fn find_project(directory: &Path) -> Result<ProjectKind, String> {
-    if directory.join("manage.py").is_file() {
+pub(crate) fn find_project(
+    directory: &Path,
+    env: &[(OsString, OsString)],
+) -> Result<ProjectKind, String> {
+    if is_django(directory) {
         return Ok(ProjectKind::Django { app: django_module(directory) });
+    }
+    if let Some(app) = flask_application(directory, env) {
+        return app.map(|app| ProjectKind::Other { app });
     }
     if let Some(app) = application_of(directory, MODULES.map(str::to_owned)) {
         return Ok(ProjectKind::Other { app });
@@ -48,14 +57,6 @@ pub(crate) fn find_project(directory: &Path) -> Result<ProjectKind, String> {
         [app] => Ok(ProjectKind::Other { app: app.clone() }),
         several => Err(refusal(directory, several)),
     }
-}
-
-/// The application of the first of these modules that has one.
-fn application_of<const N: usize>(directory: &Path, modules: [String; N]) -> Option<String> {
-    modules.into_iter().find_map(|module| {
-        let callable = callable(&read_module(directory, &module)?)?;
-        Some(format!("{module}:{callable}"))
-    })
 }
 
 /// The applications of the packages in a directory, one for each.
@@ -67,13 +68,6 @@ fn applications_below(directory: &Path) -> Vec<String> {
     names.filter_map(|name| application_of(directory, modules(name))).collect()
 }
 
-/// The text of a module.
-fn read_module(directory: &Path, module: &str) -> Option<String> {
-    let path = module.replace('.', "/");
-    let files = [format!("{path}.py"), format!("{path}/__init__.py")];
-    files.iter().find_map(|file| fs::read_to_string(directory.join(file)).ok())
-}
-
 /// The names in a directory whose paths are such, sorted.
 fn names_below(directory: &Path, is_such: impl Fn(&Path) -> bool) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
@@ -82,10 +76,6 @@ fn names_below(directory: &Path, is_such: impl Fn(&Path) -> bool) -> Vec<String>
         found.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
-}
-
-fn is_identifier(name: &str) -> bool {
-    name.chars().all(|it| it.is_alphanumeric() || it == '_')
 }
 
 /// Why there is no application, or not one alone, and what to do.
@@ -123,44 +113,18 @@ fn aid(directory: &Path) -> String {
     }
 }
 
+/// Whether there is a `manage.py` of Django: other frameworks have had such a file too.
+fn is_django(directory: &Path) -> bool {
+    let text = fs::read(directory.join("manage.py")).unwrap_or_default();
+    text.windows(DJANGO.len()).any(|it| it.eq_ignore_ascii_case(DJANGO))
+}
+
 /// The module `wsgi` of the one package that has it.
 fn django_module(directory: &Path) -> Option<String> {
     match &names_below(directory, |path| path.join("wsgi.py").is_file())[..] {
         [name] if is_identifier(name) => Some(format!("{name}.wsgi")),
         _ => None,
     }
-}
-
-/// The application in the text of a module: a name at the top level, or a call of a function
-/// without arguments.
-fn callable(text: &str) -> Option<String> {
-    let defines = |name: &&&str| text.lines().any(|line| binds(line, name));
-    if let Some(name) = NAMES.iter().find(defines) {
-        return Some((*name).to_owned());
-    }
-    FACTORIES.iter().find(defines).map(|name| format!("{name}()"))
-}
-
-/// Whether a line at the top level gives something this name.
-fn binds(line: &str, name: &str) -> bool {
-    let follows = |rest: &str| !rest.starts_with(|it: char| it.is_alphanumeric() || it == '_');
-    for word in ["def ", "async def ", "class "] {
-        if let Some(rest) = line.strip_prefix(word).and_then(|it| it.strip_prefix(name)) {
-            return follows(rest);
-        }
-    }
-    if let Some(imported) = line.strip_prefix("from ").and_then(|it| it.split_once(" import ")) {
-        let names = imported.1.split('#').next().unwrap_or_default().split(',');
-        let bound = names.filter_map(|it| it.split_whitespace().next_back());
-        return bound.into_iter().any(|it| it.trim_matches(['(', ')']) == name);
-    }
-    // A comparison has an empty part, and what is indented is not at the top level.
-    let parts: Vec<_> = line.split('=').collect();
-    let (_, targets) = parts.split_last().unwrap_or((&"", &[]));
-    let target = |part: &&str| part.split(':').next().is_some_and(|it| it.trim_end() == name);
-    !parts.contains(&"")
-        && !line.starts_with(char::is_whitespace)
-        && targets.iter().map(|it| it.trim_start()).any(|it| target(&it))
 }
 
 #[cfg(test)]
@@ -176,7 +140,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         };
-        let found = || find_project(&directory);
+        let found = || find_project(&directory, &[]);
         let other = |app: &str| Ok(ProjectKind::Other { app: app.to_owned() });
         write("src/shop/__init__.py", "def create_app():\n    pass\n");
         let error = found().unwrap_err();
@@ -192,31 +156,5 @@ mod tests {
         write("app.py", "app = Flask(__name__)\n");
         assert_eq!(found(), other("app:app"));
         fs::remove_dir_all(&directory).unwrap();
-    }
-
-    #[test]
-    fn an_application_is_bound_at_the_top_level() {
-        for (text, expected) in [
-            ("app = Flask(__name__)\n", Some("app")),
-            ("import x\napplication = get_wsgi_application()\n", Some("application")),
-            ("app: Flask = Flask('x')\n", Some("app")),
-            ("application = app = Flask('x')\n", Some("app")),
-            ("def app(environ, start_response):\n    pass\n", Some("app")),
-            ("from shop import app\n", Some("app")),
-            ("from shop import db, create as app  # ours\n", Some("app")),
-            ("from shop import (app)\n", Some("app")),
-            (
-                "def create_app(test=None):\n    app = Flask('x')\n    return app\n",
-                Some("create_app()"),
-            ),
-            ("from shop import create_app\n", Some("create_app()")),
-            ("from shop import create_app\napp = create_app()\n", Some("app")),
-            ("apps = 1\nif app == 2: pass\n", None),
-            ("    app = 1\n", None),
-            ("import app\n", None),
-            ("def apply(): pass\n", None),
-        ] {
-            assert_eq!(callable(text).as_deref(), expected, "{text}");
-        }
     }
 }

@@ -101,6 +101,65 @@ fn an_edit_is_served_and_a_mistake_is_shown_to_a_browser_only() {
     until::holds("the correction", || ask("text/html").text() == "one");
 }
 
+/// Raises in a view. Without debug mode Flask itself responds to that.
+const FAILING: &str = "
+from flask import Flask
+shop = Flask(__name__)
+
+@shop.route('/', methods=['GET', 'POST'])
+def basket():
+    raise ValueError('no <basket>')
+
+@shop.route('/name')
+def name():
+    return 'of Flask'
+
+def make(name=None):
+    return shop
+";
+
+#[test]
+fn an_exception_is_shown_to_a_browser_only() {
+    let project = Directory::new();
+    project.write("app.py", FAILING);
+    let ask = |console: &Console, method: &str, head: &str| {
+        let mut client = console.connect();
+        client.send(format!("{method} / HTTP/1.1\r\nContent-Length: 0\r\n{head}\r\n\r\n"));
+        client.response()
+    };
+    let console = Console::run(project.path(), &format!("dev {ADDRESS}"), &[]);
+    for method in ["GET", "POST"] {
+        let page = ask(&console, method, "Host: localhost\r\nAccept: text/html");
+        assert_eq!((page.status, page.header("cache-control")), (500, Some("no-store")));
+        let text = page.text();
+        assert!(text.contains("app.py, line 7</h1>"), "{text}");
+        assert!(text.contains("ValueError: no &lt;basket&gt;"), "{text}");
+    }
+    for head in ["Host: localhost\r\nAccept: */*", "Host: example.com\r\nAccept: text/html"] {
+        assert_eq!(ask(&console, "GET", head).text(), "500 Internal Server Error\n");
+    }
+    console.wait_for("ValueError: no <basket>");
+    drop(console);
+    let console = Console::run(project.path(), &format!("dev {ADDRESS}"), &[("FLASK_DEBUG", "0")]);
+    let page = ask(&console, "GET", "Host: localhost\r\nAccept: text/html");
+    assert!(page.status == 500 && !page.text().contains("ValueError"), "{}", page.text());
+}
+
+#[test]
+fn the_application_and_the_address_are_named_as_for_flask_and_runserver() {
+    let project = Directory::new();
+    project.write("hello.py", FAILING);
+    project.write("app.py", APPLICATION);
+    project.write(".flaskenv", "FLASK_APP=hello.py:make\n");
+    for (variables, served) in
+        [(&[][..], "hello:make()"), (&[("FLASK_APP", "hello")][..], "hello:shop")]
+    {
+        let console = Console::run(project.path(), "dev 127.0.0.1:0", variables);
+        console.wait_for(&format!("serving {served} at http://127.0.0.1:"));
+        assert_eq!(console.connect().get("/name").text(), "of Flask");
+    }
+}
+
 #[test]
 fn ctrl_c_ends_a_server_with_requests_at_once() {
     let project = project();

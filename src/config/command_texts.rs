@@ -143,8 +143,9 @@ pub(crate) const NOTES: [&str; 7] = [
     "Words of a command stand before the `PID`: `monoceros workers +2 1234`. `WORKER` is the \
      number of a worker, as `status` shows it, or `all`, which a `PID` needs before itself: \
      `monoceros stacks all 1234`.",
-    "`dev` takes the flags of the server. Without APP it finds `manage.py`, else `app.py`, `wsgi.py` \
-     or `main.py` with an application.",
+    "`dev` takes the flags of the server. Without APP it finds `manage.py`, what `FLASK_APP` names, \
+     else `app.py`, `wsgi.py` or `main.py` with an application. An address in its place is the \
+     server's: `monoceros dev 8001`.",
     "`convert` runs the file, as a server would. What has to stay in Python is listed on standard \
      error.",
     "`check` takes the flags and the application that the server is started with \

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 
 use crate::error::ValueOrigin;
-use crate::raw_setting::RawSetting;
+use crate::flags::Line;
+use crate::raw_setting::{RawSetting, RawText};
+use crate::row::Arity;
 use crate::table::Row;
 
 /// The word that a command line with it starts with.
@@ -65,6 +67,29 @@ const LEFT_OUT: [&str; 25] = [
 /// The words behind `dev`, if a command line starts with it.
 pub(crate) fn read(args: &[OsString]) -> Option<&[OsString]> {
     args.split_first().filter(|(first, _)| *first == NAME).map(|(_, rest)| rest)
+}
+
+/// The words of a command line, where an address in place of the application is that of the server,
+/// as `runserver` takes it: `8001`, `0.0.0.0:8001`, `[::1]:8001`. No module and no name in one is
+/// a number.
+pub(crate) fn with_address(mut line: Line) -> Line {
+    let app = line.said.iter().position(|it| it.row.positional && it.row.arity == Arity::One);
+    let found = app.and_then(|index| Some((index, address(line.said[index].words.first()?)?)));
+    let is_bound = line.said.iter().any(|it| it.row.name == "bind");
+    if let (Some((index, address)), Some(row), false) = (found, Row::find("bind"), is_bound) {
+        let origin = line.said[index].origin.clone();
+        line.said[index] = RawSetting::new(row, origin, row.subject(), vec![address]);
+    }
+    line
+}
+
+/// The address of a word, if it is one.
+fn address(word: &RawText) -> Option<String> {
+    let (host, port) = word.text.rsplit_once(':').unwrap_or(("127.0.0.1", &word.text));
+    let is_number = !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+    // What `inet_aton(3)` reads as 0.0.0.0.
+    let host = if host == "0" { "0.0.0.0" } else { host };
+    is_number.then(|| format!("{host}:{port}"))
 }
 
 /// The settings of `dev`.
@@ -138,6 +163,26 @@ mod tests {
         }
         assert_eq!(run("dev shop:app", &[], nowhere).app.as_deref(), Some("shop:app"));
         assert!(!run("dev:app", &[], nowhere).settings.development);
+    }
+
+    #[test]
+    fn an_address_is_named_as_for_runserver() {
+        let nowhere = Path::new("/nonexistent");
+        for (words, bind) in [
+            ("dev 8001", "127.0.0.1:8001"),
+            ("dev 0.0.0.0:8001 -w 2", "0.0.0.0:8001"),
+            ("dev 0:8001", "0.0.0.0:8001"),
+            ("dev [::1]:8001", "[::1]:8001"),
+            ("dev localhost:8001", "localhost:8001"),
+        ] {
+            let found = run(words, &[("PORT", "5000")], nowhere);
+            assert_eq!((texts(&found, &["bind"]), found.app), (vec![bind.to_owned()], None));
+        }
+        let found = run("dev shop:app -b :9", &[], nowhere);
+        assert_eq!(
+            (texts(&found, &["bind"])[0].as_str(), found.app.is_some()),
+            ("0.0.0.0:9", true)
+        );
     }
 
     #[test]

@@ -118,7 +118,8 @@ pub fn load_with(
         if line.help {
             return Ok(Command::Help(help::commands()));
         }
-        let sources = SettingSources { is_dev: true, ..sources };
+        let (line, sources) =
+            (dev_command::with_address(line), SettingSources { is_dev: true, ..sources });
         return merge_all(line, sources, errors).and_then(check).map(command);
     }
     let mut errors = Errors::default();
@@ -145,6 +146,7 @@ pub fn load_leniently(
     let sources = SettingSources { env, cwd, python: Some(python), is_dev: words.is_some() };
     let mut errors = Errors::default();
     let line = flags::read(words.unwrap_or(args), &ValueOrigin::CommandLine, &mut errors);
+    let line = if sources.is_dev { dev_command::with_address(line) } else { line };
     merge(line, sources, &mut errors)
 }
 

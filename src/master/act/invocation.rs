@@ -80,7 +80,7 @@ impl Invocation {
                 | Command::Check { loaded, .. },
             ) => {
                 check_file(loaded.config_file.as_deref())?;
-                with_found_application(loaded, &self.directory)
+                with_found_application(loaded, &self.env, &self.directory)
             }
             Ok(
                 Command::Completions(_)

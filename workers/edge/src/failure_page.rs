@@ -1,4 +1,40 @@
-//! The page about code that cannot be loaded: one file without others, in light and dark.
+//! The page about code that cannot be loaded, or that has raised an exception: one file without
+//! others, in light and dark.
+
+/// The media type of the page.
+pub(crate) const MEDIA_TYPE: &[u8] = b"text/html; charset=utf-8";
+
+/// What has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailureSubject {
+    /// The newest code cannot be loaded.
+    Code,
+    /// A request: the application has raised an exception.
+    Request,
+}
+
+impl FailureSubject {
+    /// The title of a page whose traceback names no file.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Code => "The application cannot be loaded",
+            Self::Request => "The application has failed",
+        }
+    }
+
+    /// What follows from it.
+    fn note(self) -> &'static str {
+        match self {
+            Self::Code => {
+                "The newest code cannot be loaded. It is loaded again when a file changes."
+            }
+            Self::Request => {
+                "The application has raised this exception. Only a browser on this machine gets \
+                 this page, from monoceros dev."
+            }
+        }
+    }
+}
 
 /// What the traceback is about.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,20 +59,20 @@ pre { font: 14px/1.45 ui-monospace, monospace; padding: 1rem; border-radius: .5r
 ";
 
 /// The page for this traceback.
-pub(crate) fn html(traceback: &str) -> String {
+pub(crate) fn html(subject: FailureSubject, traceback: &str) -> String {
     let summary = summarize(traceback);
     let (error, text) = (escaped(summary.error), escaped(traceback));
     let title = match summary.place {
         Some((file, line)) => format!("{}, line {}", escaped(file), escaped(line)),
-        None => "The application cannot be loaded".to_owned(),
+        None => subject.title().to_owned(),
     };
+    let note = subject.note();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <h1>{title}</h1>\n<p class=\"error\">{error}</p>\n<pre>{text}</pre>\n\
-         <p class=\"note\">The newest code cannot be loaded. It is loaded again when a file \
-         changes.</p>\n</main>\n</body>\n</html>\n"
+         <p class=\"note\">{note}</p>\n</main>\n</body>\n</html>\n"
     )
 }
 
@@ -78,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_page_begins_with_the_place_of_the_mistake() {
-        let page = html(SYNTAX);
+        let page = html(FailureSubject::Code, SYNTAX);
         assert!(page.contains("<h1>/a/views.py, line 12</h1>"), "{page}");
         assert!(page.contains("<p class=\"error\">SyntaxError: '(' was never closed</p>"));
         assert!(page.contains("return &lt;b&gt;(") && !page.contains("<b>"), "{page}");
@@ -94,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_text_without_a_frame_has_a_page_too() {
-        let page = html("cannot find 'app' in the module a");
+        let page = html(FailureSubject::Code, "cannot find 'app' in the module a");
         assert!(page.contains("<h1>The application cannot be loaded</h1>"), "{page}");
         assert!(page.contains("<p class=\"error\">cannot find 'app' in the module a</p>"));
     }

@@ -1,15 +1,11 @@
 //! Shows browsers why code of the application cannot be loaded (`reload`).
 
-use std::net::IpAddr;
-
-use monoceros_engine::{Address, CodeFailure, CurrentFailure, Decision, LocalResponse};
-use monoceros_http::{Head, MediaRange};
-use monoceros_wire::listener::{ListenerAddress, ListenerDescription};
+use monoceros_engine::{Arrival, CodeFailure, CurrentFailure, Decision, LocalResponse};
+use monoceros_wire::listener::ListenerDescription;
 
 use crate::arrived_request::{ArrivedRequest, DecisionPart};
-use crate::failure_page;
-use crate::forwarding_fields::is_forwarded;
-use crate::host_name::without_port;
+use crate::failure_page::{self, FailureSubject};
+use crate::local_client::{LocalAddresses, is_navigation};
 use crate::plain::{is_read, respond, with_field};
 
 /// The body where the traceback is not shown.
@@ -32,25 +28,19 @@ enum FailureForm {
 /// so only clients on this machine get it, and only of an application in debug mode.
 pub(crate) struct FailurePart {
     failure: CodeFailure,
-    /// Which listeners are at loopback addresses, in the order of the engine.
-    are_loopback: Vec<bool>,
+    addresses: LocalAddresses,
 }
 
 impl FailurePart {
     /// For these listeners.
     pub(crate) fn new(listeners: &[ListenerDescription], failure: &CodeFailure) -> Self {
-        let is_loopback = |it: &ListenerDescription| match &it.address {
-            ListenerAddress::Internet(address) => address.ip().to_canonical().is_loopback(),
-            ListenerAddress::Unix(_) => false,
-        };
-        let are_loopback = listeners.iter().map(is_loopback).collect();
-        Self { failure: failure.clone(), are_loopback }
+        Self { failure: failure.clone(), addresses: LocalAddresses::of(listeners) }
     }
 
     /// What the client of this request gets.
-    fn form(&self, failure: &CurrentFailure, request: &ArrivedRequest) -> FailureForm {
-        let shows = failure.is_debugged && self.is_local(request);
-        if shows && is_navigation(request.arrival.head) {
+    fn form(&self, failure: &CurrentFailure, arrival: &Arrival) -> FailureForm {
+        let shows = failure.is_debugged && self.addresses.has_client(arrival);
+        if shows && is_read(arrival.head) && is_navigation(arrival.head) {
             FailureForm::Page
         } else if !failure.is_total {
             FailureForm::Application
@@ -60,28 +50,15 @@ impl FailurePart {
             FailureForm::NoDetails
         }
     }
-
-    /// Whether both ends of the connection are this machine's, and the client has named it so. A
-    /// name of another host that leads to a loopback address is one that a foreign page has chosen
-    /// (DNS rebinding).
-    fn is_local(&self, request: &ArrivedRequest) -> bool {
-        let arrival = request.arrival;
-        let is_client_local = match arrival.peer {
-            Address::Internet { ip, .. } => ip.to_canonical().is_loopback(),
-            Address::Unix(_) => false,
-        };
-        self.are_loopback.get(arrival.listener).is_some_and(|it| *it)
-            && is_client_local
-            && !is_forwarded(arrival.head)
-            && arrival.head.host().map(without_port).is_some_and(is_local_name)
-    }
 }
 
 impl DecisionPart for FailurePart {
     fn decide(&self, request: &ArrivedRequest) -> Decision {
         let Some(failure) = self.failure.current() else { return Decision::Pass };
-        let (body, media_type): (_, &[u8]) = match self.form(&failure, request) {
-            FailureForm::Page => (failure_page::html(&failure.text), b"text/html; charset=utf-8"),
+        let (body, media_type): (_, &[u8]) = match self.form(&failure, request.arrival) {
+            FailureForm::Page => {
+                (failure_page::html(FailureSubject::Code, &failure.text), failure_page::MEDIA_TYPE)
+            }
             FailureForm::Text => (format!("{}\n", failure.text), b"text/plain; charset=utf-8"),
             FailureForm::NoDetails => (NO_DETAILS.to_owned(), b"text/plain; charset=utf-8"),
             FailureForm::Application => return Decision::Pass,
@@ -97,54 +74,18 @@ fn response(body: Vec<u8>, media_type: &[u8]) -> LocalResponse {
     with_field(response, b"Cache-Control", b"no-store")
 }
 
-/// Whether a browser asks for a page. Scripts of a page usually accept anything, and browsers
-/// mark their requests by `Sec-Fetch-Mode` (W3C Fetch Metadata).
-fn is_navigation(head: &Head) -> bool {
-    let values = |wanted: &'static [u8]| {
-        head.fields()
-            .filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| value)
-    };
-    is_read(head)
-        && MediaRange::all_of(values(b"accept")).any(|it| it.is(b"text/html") && it.quality() > 0)
-        && values(b"sec-fetch-mode").all(|mode| mode == b"navigate")
-}
-
-fn is_local_name(host: &[u8]) -> bool {
-    let name = String::from_utf8_lossy(host).to_ascii_lowercase();
-    let name = name.trim_end_matches('.');
-    let is_address = |text: &str| text.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    name == "localhost"
-        || name.ends_with(".localhost")
-        || is_address(name.trim_start_matches('[').trim_end_matches(']'))
-}
-
 #[cfg(test)]
 mod tests {
-    use monoceros_http::PathPrefix;
-    use monoceros_wire::listener::{ListenerOptions, Scheme};
-
     use super::*;
-    use crate::test_requests::{arrival, head, internet};
+    use crate::test_requests::{arrival, head, internet, listener};
 
     const BROWSER: &str = "Host: localhost:8000\r\nAccept: text/html,*/*;q=0.8";
-
-    fn listener(address: &str) -> ListenerDescription {
-        ListenerDescription {
-            name: String::new(),
-            address: ListenerAddress::Internet(address.parse().unwrap()),
-            scheme: Scheme::Http,
-            alpn: Vec::new(),
-            options: ListenerOptions::default(),
-            access: None,
-        }
-    }
 
     fn form(part: &FailurePart, request: &str, client: &str, is_total: bool) -> FailureForm {
         let (head, peer) = (head(&format!("{request}\r\n\r\n")), internet(client));
         let arrival = arrival(&head, &peer);
         let failure = CurrentFailure { is_total, ..part.failure.current().unwrap() };
-        part.form(&failure, &ArrivedRequest::new(&arrival, &PathPrefix::new(b"")))
+        part.form(&failure, &arrival)
     }
 
     fn part(address: &str, is_debugged: bool) -> FailurePart {
@@ -209,22 +150,6 @@ mod tests {
         ] {
             let part = part(address, is_debugged);
             assert_eq!(form(&part, &request, "127.0.0.1", true), expected, "{address}");
-        }
-    }
-
-    #[test]
-    fn names_of_this_machine_are_known() {
-        for (name, expected) in [
-            ("localhost", true),
-            ("LOCALHOST.", true),
-            ("shop.localhost", true),
-            ("127.0.0.1", true),
-            ("[::1]", true),
-            ("127.0.0.1.example.com", false),
-            ("notlocalhost", false),
-            ("", false),
-        ] {
-            assert_eq!(is_local_name(name.as_bytes()), expected, "{name}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use monoceros_engine::{Address, Arrival};
 use monoceros_http::{Head, Limits};
-use monoceros_wire::listener::Scheme;
+use monoceros_wire::listener::{ListenerAddress, ListenerDescription, ListenerOptions, Scheme};
 
 /// The head with these lines.
 pub(crate) fn head(text: &str) -> Head {
@@ -24,4 +24,16 @@ pub(crate) fn internet(ip: &str) -> Address {
 pub(crate) fn arrival<'a>(head: &'a Head, peer: &'a Address) -> Arrival<'a> {
     let (scheme, connection_scheme) = (Scheme::Http, Scheme::Http);
     Arrival { head, peer, local: peer, listener: 0, prefix: None, scheme, connection_scheme }
+}
+
+/// A listener at this address, for plain HTTP.
+pub(crate) fn listener(address: &str) -> ListenerDescription {
+    ListenerDescription {
+        name: String::new(),
+        address: ListenerAddress::Internet(address.parse().unwrap()),
+        scheme: Scheme::Http,
+        alpn: Vec::new(),
+        options: ListenerOptions::default(),
+        access: None,
+    }
 }

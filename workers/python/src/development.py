@@ -1,11 +1,33 @@
 """What a developer's machine has, and a production server has not: the setting `development`."""
 
+import os
 import sys
 import time
+from importlib import util
 
 # The time for which an application has served before it is examined: the requests that come right
 # after a reload are not delayed.
 PAUSE = 1
+
+
+# The files of variables that `flask run` reads. A variable that is set keeps its value.
+VARIABLES = (".env", ".flaskenv")
+
+
+def prepare():
+    """What `flask run --debug` does before it loads the application, if Flask is installed: it
+    reads the files of variables, and sets FLASK_DEBUG. Without the debug mode Flask responds to an
+    exception by itself, and no traceback can be shown."""
+    if util.find_spec("flask") is None:
+        return
+    files = [name for name in VARIABLES if os.path.isfile(name)]
+    # Django reads none, nor does its runserver.
+    if files and not os.path.exists("manage.py") and util.find_spec("dotenv") is not None:
+        from dotenv import load_dotenv
+
+        for name in files:
+            load_dotenv(os.path.abspath(name))
+    os.environ.setdefault("FLASK_DEBUG", "1")
 
 
 def with_static_files(project, application):

@@ -16,6 +16,15 @@ fn module(py: Python) -> PyResult<Bound<PyModule>> {
     own_module(py, include_str!("development.py"), "monoceros.development")
 }
 
+/// Does what the command of the application's framework does before it loads the application.
+pub(crate) fn prepare(py: Python) {
+    let prepared = module(py).and_then(|module| module.getattr("prepare")?.call0());
+    if let Err(error) = prepared {
+        let text = traceback::describe(py, &error);
+        log::warn!("cannot read the variables of the application\n{text}");
+    }
+}
+
 /// The application, with the static files of the apps of a Django project in debug mode.
 pub(crate) fn with_static_files(py: Python, callable: Py<PyAny>) -> Py<PyAny> {
     let wrapped = || {

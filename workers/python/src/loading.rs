@@ -148,6 +148,9 @@ fn load_by_name(py: Python, task: &LoadTask) -> PyResult<(Py<PyAny>, String)> {
     loader.getattr("search")?.call1((paths,))?;
     prepare_logging(py, settings, log, LoggingSource::Own(app))?;
     application_metrics::prepare(py)?;
+    if *settings.development() {
+        development::prepare(py);
+    }
     match hooks::load_application(py)? {
         Some(loaded) => Ok(loaded),
         None => {

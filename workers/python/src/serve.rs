@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use monoceros_edge::ErrorPages;
 use monoceros_engine::{Engine, Wait};
 use monoceros_http::PathPrefix;
 use monoceros_log::RecordWriter;
@@ -30,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) id_field: Option<String>,
     /// The hooks for requests, if there are some.
     pub(crate) hooks: Option<RequestHooks>,
+    /// What a developer's browser gets when the application raises an exception.
+    pub(crate) pages: Option<ErrorPages>,
     pub(crate) reports: Reports,
 }
 
@@ -112,6 +115,7 @@ impl Server {
             errors,
             requests: self.worker.requests(usize::from(thread)),
             hooks: self.hooks.as_ref().map(|hooks| hooks.share(py)),
+            pages: self.pages.clone(),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use monoceros_config::{AllowedHosts, ResponseField, StaticSetting, WorkerSettings};
-use monoceros_edge::{Edge, EdgeInput};
+use monoceros_edge::{Edge, EdgeInput, ErrorPages};
 use monoceros_engine::{
     ApplicationKind, CodeFailure, Engine, EngineParts, Forwarding, ListenerParts, MasterLine,
     Options, RequestFigures, SpoolLimit, Temporary, TlsLayer, WorkerHealth,
@@ -209,6 +209,7 @@ fn run(
         has_client_certificates: *settings.tls_client_cert_environ(),
         id_field: settings.request_id_header().as_ref().map(|it| it.0.clone()),
         hooks: serving_hooks.requests.take(),
+        pages: settings.development().then(|| ErrorPages::new(&start.listeners)),
         reports: Reports::default(),
     };
     let server = Bound::new(py, server)?;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use monoceros_edge::ErrorPages;
 use monoceros_engine::{Exchange, RequestSource};
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
@@ -12,6 +13,7 @@ use crate::environ::{Environ, EnvironError};
 use crate::errors::ErrorLog;
 use crate::request_hooks::{HookedRequest, RequestHooks, SentPart};
 use crate::sending::{ResponseError, await_room, put};
+use crate::traceback::describe;
 use crate::{application_error, ffi, file_wrapper, forked, handed_socket, python_logging};
 
 /// The error for an application that uses a request while one of its threads writes to
@@ -29,6 +31,8 @@ pub(crate) struct ThreadContext {
     pub(crate) errors: Py<ErrorLog>,
     pub(crate) requests: RequestSource,
     pub(crate) hooks: Option<RequestHooks>,
+    /// What a developer's browser gets when the application raises an exception.
+    pub(crate) pages: Option<ErrorPages>,
 }
 
 impl ThreadContext {
@@ -103,7 +107,7 @@ impl ThreadContext {
                 }
                 exchange.finish(&|name| variable(environ, name));
             }
-            Some(exchange) => end(exchange, environ, result, hooked),
+            Some(exchange) => self.end(exchange, environ, result, hooked),
             None => {
                 if let Some(hooked) = hooked {
                     hooked.end(None, SentPart::default());
@@ -127,6 +131,76 @@ impl ThreadContext {
         forked::leave(py, &closed);
         sent?;
         closed.map_err(ResponseError::Application)
+    }
+
+    /// Ends the exchange, by the result of the response.
+    fn end(
+        &self,
+        mut exchange: Exchange,
+        environ: &Bound<PyDict>,
+        result: Result<(), ResponseError>,
+        hooked: Option<&HookedRequest>,
+    ) {
+        let variable = |name: &str| variable(environ, name);
+        // What is sent for an application that fails is not its response.
+        let by_failed = (hooked.is_some() && result.is_err()).then(|| SentPart::of(&exchange));
+        let is_broken = self.judge(environ.py(), &mut exchange, result);
+        if let Some(logging) = python_logging::current() {
+            if !is_broken {
+                exchange.complete();
+            }
+            logging.write_exchange(&mut exchange, environ, hooked);
+        }
+        if let Some(hooked) = hooked {
+            // The response and its line in the access log do not wait for the hook.
+            if !is_broken {
+                exchange.conclude(&variable);
+            }
+            let sent = by_failed.unwrap_or_else(|| SentPart::of(&exchange));
+            hooked.end(Some(exchange.request()), sent);
+        }
+        if is_broken {
+            exchange.abort(&variable);
+        } else {
+            exchange.finish(&variable);
+        }
+    }
+
+    /// Reports what was wrong with a response, and makes one for an application that has failed
+    /// before its own was sent. Returns whether the response is broken: its rest is missing.
+    fn judge(
+        &self,
+        py: Python,
+        exchange: &mut Exchange,
+        result: Result<(), ResponseError>,
+    ) -> bool {
+        match result {
+            Ok(()) => {
+                if exchange.was_cut() {
+                    application_error::complain(
+                        exchange.request(),
+                        "more body than its Content-Length, cut",
+                    );
+                } else if exchange.is_short() && !exchange.is_gone() {
+                    let text = "less body than its Content-Length, connection closed";
+                    application_error::complain(exchange.request(), text);
+                }
+            }
+            Err(ResponseError::ClientDisconnected) => {}
+            // The application raised because its client has disconnected: nothing to report.
+            Err(ResponseError::Application(_)) if exchange.is_gone() => {}
+            Err(ResponseError::Application(error)) => {
+                application_error::report(py, exchange.request(), "the application failed", &error);
+                if exchange.is_complete() || exchange.is_committed() {
+                    return !exchange.is_complete();
+                }
+                match self.pages.as_ref().filter(|it| it.are_for(&exchange.arrival())) {
+                    Some(_) => show(exchange, &ErrorPages::page(&describe(py, &error))),
+                    None => fail(exchange, FAILED),
+                }
+            }
+        }
+        false
     }
 }
 
@@ -243,67 +317,6 @@ fn close(body: &Bound<PyAny>) -> PyResult<()> {
     }
 }
 
-/// Ends the exchange, by the result of the response.
-fn end(
-    mut exchange: Exchange,
-    environ: &Bound<PyDict>,
-    result: Result<(), ResponseError>,
-    hooked: Option<&HookedRequest>,
-) {
-    let variable = |name: &str| variable(environ, name);
-    // What is sent for an application that fails is not its response.
-    let by_failed = (hooked.is_some() && result.is_err()).then(|| SentPart::of(&exchange));
-    let is_broken = judge(environ.py(), &mut exchange, result);
-    if let Some(logging) = python_logging::current() {
-        if !is_broken {
-            exchange.complete();
-        }
-        logging.write_exchange(&mut exchange, environ, hooked);
-    }
-    if let Some(hooked) = hooked {
-        // The response and its line in the access log do not wait for the hook.
-        if !is_broken {
-            exchange.conclude(&variable);
-        }
-        let sent = by_failed.unwrap_or_else(|| SentPart::of(&exchange));
-        hooked.end(Some(exchange.request()), sent);
-    }
-    if is_broken {
-        exchange.abort(&variable);
-    } else {
-        exchange.finish(&variable);
-    }
-}
-
-/// Reports what was wrong with a response, and makes one for an application that has failed
-/// before its own was sent. Returns whether the response is broken: its rest is missing.
-fn judge(py: Python, exchange: &mut Exchange, result: Result<(), ResponseError>) -> bool {
-    match result {
-        Ok(()) => {
-            if exchange.was_cut() {
-                application_error::complain(
-                    exchange.request(),
-                    "more body than its Content-Length, cut",
-                );
-            } else if exchange.is_short() && !exchange.is_gone() {
-                let text = "less body than its Content-Length, connection closed";
-                application_error::complain(exchange.request(), text);
-            }
-        }
-        Err(ResponseError::ClientDisconnected) => {}
-        // The application raised because its client has disconnected: nothing to report.
-        Err(ResponseError::Application(_)) if exchange.is_gone() => {}
-        Err(ResponseError::Application(error)) => {
-            application_error::report(py, exchange.request(), "the application failed", &error);
-            if exchange.is_complete() || exchange.is_committed() {
-                return !exchange.is_complete();
-            }
-            fail(exchange, FAILED);
-        }
-    }
-    false
-}
-
 /// The value of a variable, by its name in any case, for the access log. A text has the bytes of
 /// its characters (PEP 3333, "Unicode Issues"), or is encoded in UTF-8 if it has others.
 fn variable(environ: &Bound<PyDict>, name: &str) -> Option<Vec<u8>> {
@@ -345,4 +358,15 @@ fn fail(exchange: &mut Exchange, status: &str) {
     let body = format!("{status}\n");
     // `finish` notices a client that has disconnected.
     exchange.write(body.as_bytes(), None, Some(body.len() as u64)).ok();
+}
+
+/// Responds with the page of an exception.
+fn show(exchange: &mut Exchange, page: &str) {
+    let mut begun = exchange.begin(FAILED.as_bytes());
+    for (name, value) in ErrorPages::FIELDS {
+        begun = begun.and_then(|()| exchange.field(name, value));
+    }
+    debug_assert!(begun.is_ok(), "a status and fields of our own");
+    // `finish` notices a client that has disconnected.
+    exchange.write(page.as_bytes(), None, Some(page.len() as u64)).ok();
 }

@@ -1,4 +1,4 @@
-//! What the scoreboard and the access log get of an exchange.
+//! What the scoreboard, the access log and decisions get of an exchange.
 
 use std::sync::Arc;
 
@@ -10,9 +10,24 @@ use crate::connection::expire::EXPIRED;
 use crate::record::access::AccessLog;
 use crate::record::access_facts::AccessFacts;
 use crate::record::access_record::Record;
+use crate::stream::local::Arrival;
 use crate::stream::shared_stream::Account;
 
 impl Exchange {
+    /// The request as the decision at the end of its head has seen it.
+    #[must_use]
+    pub fn arrival(&self) -> Arrival<'_> {
+        Arrival {
+            head: &self.request().head,
+            peer: self.peer(),
+            local: self.local(),
+            prefix: self.prefix(),
+            listener: self.link().listener,
+            scheme: self.scheme(),
+            connection_scheme: self.link().scheme,
+        }
+    }
+
     /// How many bytes of the body have been taken for sending.
     #[must_use]
     pub fn body_bytes(&self) -> u64 {
