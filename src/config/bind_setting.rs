@@ -182,6 +182,15 @@ fn text(pairs: &[ItemPair<'_>]) -> Result<String, String> {
 }
 
 fn without_options(text: &str) -> Result<BindSetting, String> {
+    for scheme in ["https", "http"] {
+        let rest = text.strip_prefix(scheme).and_then(|it| it.strip_prefix("://"));
+        let is_other = |it: &&str| it.starts_with("unix:") || it.starts_with("fd://");
+        if let Some(address) = rest.filter(is_other) {
+            return Err(format!(
+                "{scheme}:// stands before HOST:PORT only; write {address}?{SCHEME}={scheme}"
+            ));
+        }
+    }
     let (scheme, address) = if let Some(rest) = text.strip_prefix("https://") {
         (BindScheme::Https, Bind::tcp(rest, HTTPS_PORT))
     } else if let Some(rest) = text.strip_prefix("http://") {
@@ -288,5 +297,7 @@ mod tests {
         for text in ["ftp://h:21", "ssl://:443", "https://unix:/a"] {
             assert!(text.parse::<BindSetting>().is_err(), "{text}");
         }
+        let error = "http://unix:/run/a".parse::<BindSetting>().unwrap_err();
+        assert!(error.ends_with("write unix:/run/a?scheme=http"), "{error}");
     }
 }
