@@ -11,7 +11,7 @@ use crate::control_command::{self, ControlCommand, ControlRead};
 use crate::convert_command;
 use crate::dev_command;
 use crate::error::{Errors, ValueOrigin};
-use crate::flags;
+use crate::flags::{self, Line};
 use crate::help;
 use crate::init_command;
 use crate::loaded::Loaded;
@@ -112,24 +112,15 @@ pub fn load_with(
         let loaded = merge_all(line, sources, errors).and_then(check)?;
         return Ok(Command::Check { loaded: loaded.for_check(), deploy: words.deploy });
     }
-    if let Some(words) = dev_command::read(args) {
-        let mut errors = Errors::default();
-        let line = flags::read(words, &ValueOrigin::CommandLine, &mut errors);
-        if line.help {
-            return Ok(Command::Help(help::commands()));
-        }
-        let (line, sources) =
-            (dev_command::with_address(line), SettingSources { is_dev: true, ..sources });
-        return merge_all(line, sources, errors).and_then(check).map(command);
-    }
     let mut errors = Errors::default();
-    let line = flags::read(args, &ValueOrigin::CommandLine, &mut errors);
+    let (line, is_dev) = server_line(args, &mut errors);
     if line.help {
-        return Ok(Command::Help(help::text()));
+        return Ok(Command::Help(if is_dev { help::commands() } else { help::text() }));
     }
     if line.version {
         return Ok(Command::Version(format!("monoceros {}\n", env!("CARGO_PKG_VERSION"))));
     }
+    let sources = SettingSources { is_dev, ..sources };
     merge_all(line, sources, errors).and_then(check).map(command)
 }
 
@@ -142,12 +133,19 @@ pub fn load_leniently(
     cwd: &Path,
     python: &PythonValues,
 ) -> Loaded {
-    let words = dev_command::read(args);
-    let sources = SettingSources { env, cwd, python: Some(python), is_dev: words.is_some() };
     let mut errors = Errors::default();
-    let line = flags::read(words.unwrap_or(args), &ValueOrigin::CommandLine, &mut errors);
-    let line = if sources.is_dev { dev_command::with_address(line) } else { line };
+    let (line, is_dev) = server_line(args, &mut errors);
+    let sources = SettingSources { env, cwd, python: Some(python), is_dev };
     merge(line, sources, &mut errors)
+}
+
+/// The command line of a server, and whether it is that of `dev`.
+fn server_line(args: &[OsString], errors: &mut Errors) -> (Line, bool) {
+    let origin = ValueOrigin::CommandLine;
+    match dev_command::read(args) {
+        Some(words) => (dev_command::with_address(flags::read(words, &origin, errors)), true),
+        None => (flags::read(args, &origin, errors), false),
+    }
 }
 
 /// What was read of a command that needs no server.
