@@ -11,6 +11,7 @@ mod module_text;
 #[cfg(test)]
 #[path = "../tests/support/need.rs"]
 mod need;
+mod platform_files;
 mod project_files;
 mod shim;
 mod top;

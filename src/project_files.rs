@@ -1,5 +1,5 @@
-//! The application of a project by its files: `manage.py` of Django, what `flask run` serves, or a
-//! module with an application at its top level. The files are read and not run, so that a mistake
+//! The application of a project by its files: `manage.py` of Django, what `flask run` serves, what
+//! gunicorn serves in production, or a module with an application at its top level. The files are read and not run, so that a mistake
 //! in them is found by a worker, which can wait for its correction.
 
 use std::ffi::OsString;
@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::flask_app::flask_application;
 use crate::module_text::{application_of, is_identifier, read_module};
+use crate::platform_files::deployed_application;
 
 /// The modules that may have the application, in this order.
 const MODULES: [&str; 4] = ["app", "wsgi", "application", "main"];
@@ -49,6 +50,9 @@ pub(crate) fn find_project(
     }
     if let Some(app) = flask_application(directory, env) {
         return app.map(|app| ProjectKind::Other { app });
+    }
+    if let Some(app) = deployed_application(directory) {
+        return Ok(ProjectKind::Other { app });
     }
     if let Some(app) = application_of(directory, MODULES.map(str::to_owned)) {
         return Ok(ProjectKind::Other { app });

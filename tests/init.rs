@@ -25,6 +25,14 @@ fn the_file_names_the_application_and_passes_the_check() {
         (&[("main.py", &WSGI.replace("application", "app"))], "app: \"main:app\"\n"),
         (&[("manage.py", MANAGE), ("shop/wsgi.py", WSGI)], "app: \"shop.wsgi\"\n"),
         (&[("shop/wsgi.py", WSGI)], "app: \"shop.wsgi:application\"\n"),
+        (
+            &[
+                ("app.py", WSGI),
+                ("web.py", WSGI),
+                ("Procfile", "web: gunicorn -w 2 web -b :$PORT\n"),
+            ],
+            "app: \"web\"\n",
+        ),
     ] {
         let setup = |directory: Setup| {
             files.iter().fold(directory, |setup, (name, text)| setup.file(name, text))
