@@ -85,6 +85,10 @@ fn an_attribute_that_is_missing_exits_with_4() {
     }
     fail("missing", 1, 4);
     fail("missing:a.b", 1, 4);
+    let end = fail("other_name", 1, 4);
+    let expected = "cannot find 'application' in the module other_name; name what it has: \
+                    other_name:create_app()";
+    assert_eq!(times(&end, expected), 1, "{}", end.stderr);
 }
 
 #[test]

@@ -107,9 +107,18 @@ def attribute(module, module_name, names):
             found = getattr(found, name)
         except AttributeError:
             raise ApplicationError(
-                "cannot find %r in the module %s" % (name, module_name)
+                "cannot find %r in the module %s%s"
+                % (name, module_name, proposal(module, module_name, names))
             ) from None
     return found
+
+
+def proposal(module, module_name, names):
+    """The end of an error: what the module has in place of the usual name."""
+    for other, call in (("app", ""), ("create_app", "()"), ("make_app", "()")):
+        if names == ["application"] and callable(vars(module).get(other)):
+            return "; name what it has: %s:%s%s" % (module_name, other, call)
+    return ""
 
 
 def call(factory, tree, expression):
