@@ -96,7 +96,8 @@ impl SourceScan {
             }
         } else if is_source(&name) {
             self.add_state(&path, Some(&found));
-            if path.is_symlink() {
+            // The kind of an entry comes with its name, without a system call for each file.
+            if entry.file_type().is_ok_and(|it| it.is_symlink()) {
                 self.follow(&path);
             }
         }

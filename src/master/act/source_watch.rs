@@ -162,7 +162,9 @@ impl SourceFilesWatch {
         }
         let now = Instant::now();
         self.is_polling = self.engine == ReloadEngine::Poll;
-        let scan = self.scan(poller);
+        // What changes before the directories are watched is found by the look that follows soon.
+        let scan = SourceScan::of(&self.list);
+        self.watch_names(&scan.names, poller);
         if self.engine == ReloadEngine::Auto
             && let Some(directory) = scan.devices.values().find(|it| is_shared(it).unwrap_or(false))
         {
