@@ -117,7 +117,7 @@ fn a_file_that_cannot_be_used_ends_the_start_with_one() {
     for (file, text) in [
         ("workers = 'x'\n", "Invalid value for workers: x"),
         ("raise ValueError('broken')\n", "ValueError: broken"),
-        ("import os\nos._exit(7)\n", "cannot run conf.py"),
+        ("import os\nos.abort()\n", "cannot run conf.py: its process has ended with SIGABRT"),
         ("def on_starting(server):\n    raise ValueError('hook')\n", "the hook on_starting has"),
     ] {
         let finished = with_file("stream:route", file).run();

@@ -204,6 +204,36 @@ fn a_worker_that_has_to_leave_while_it_starts_runs_its_last_hooks() {
 }
 
 #[test]
+fn the_last_hooks_of_a_start_that_fails_are_those_of_gunicorn() {
+    let failing = |hook: &str| {
+        let file = format!("{ORDER}\ndef {hook}(server, worker): raise ValueError('no')");
+        let server = configured(&file).spawn();
+        server.allow("[ERROR]");
+        server.allow("Traceback");
+        server.wait_for_exit();
+        let notes = notes(&server);
+        let last = notes.iter().rposition(|note| note.starts_with("when_ready")).unwrap();
+        notes[last + 1..].to_vec()
+    };
+    // `child_exit` does not run for the worker that has ended the server.
+    assert_eq!(failing("post_fork"), ["pre_fork [booting] 1 0", "worker_exit 1", "on_exit 0"]);
+    assert!(failing("pre_fork").is_empty());
+    let end = configured(ORDER).flag("--bind=192.0.2.1:1").run();
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    assert!(!end.directory.read("hooks").contains("on_exit"), "{}", end.stderr);
+}
+
+#[test]
+fn the_log_of_hooks_has_the_settings_of_a_reload() {
+    let file = "def post_fork(server, worker): \
+                note(server.log.cfg is server.cfg, worker.log.cfg is worker.cfg)";
+    let server = configured(file).start();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("gen=2 serves");
+    assert_eq!(notes(&server), ["True True", "True True"]);
+}
+
+#[test]
 fn a_worker_that_is_aborted_runs_its_last_hooks() {
     let file = "def worker_abort(worker): note('worker_abort')\n\
                 def worker_exit(server, worker): note('worker_exit')\n\
@@ -271,6 +301,7 @@ fn signals_to_all_processes_leave_the_mold_its_last_hooks() {
 fn ssl_context_is_refused_with_what_to_set_instead() {
     let end = configured("def ssl_context(config, default): return default()").run();
     assert_eq!(end.code, Some(1), "{}", end.stderr);
-    assert!(end.stderr.contains("ssl_context is not supported"), "{}", end.stderr);
+    assert!(end.stderr.contains("gunicorn.conf.py: ssl_context: "), "{}", end.stderr);
+    assert!(end.stderr.contains("tls-minimum-version"), "{}", end.stderr);
     assert!(end.stderr.contains("certfile"), "{}", end.stderr);
 }

@@ -113,7 +113,8 @@ impl Foreign {
     }
 }
 
-const NO_SSL_CONTEXT: &str = "no TLS runs in Python here; use tls-minimum-version and ciphers";
+const NO_SSL_CONTEXT: &str = "no TLS runs in Python here; set certfile, keyfile, ca_certs, \
+    cert_reqs, ciphers and tls-minimum-version instead";
 const FOR_ASGI: &str = "it is for ASGI applications";
 const DIRTY: &str = "run a task queue beside the server";
 const NO_DIRTY: &str = "there are no dirty workers";

@@ -106,8 +106,8 @@ pub enum ServerHook {
     ChildExit {
         /// The master's number for the worker.
         worker: u64,
-        /// Its status, as `waitpid(2)` returns it.
-        status: i32,
+        /// Only its place is freed, and no hook runs: the server ends because of this worker.
+        is_silent: bool,
     },
 }
 

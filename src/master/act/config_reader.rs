@@ -1,6 +1,7 @@
 //! Runs the configuration file in Python before the settings are known, at the start: there is
 //! no event loop yet, so this waits for the mold.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ impl Drop for FirstMold {
         if let Some(mold) = self.0.take() {
             // It has nothing to finish.
             mold.signal(WorkerSignal::Kill);
-            end(&mold);
+            drop(end(&mold));
         }
     }
 }
@@ -67,17 +68,24 @@ pub(crate) fn read(
                 return Ok((FirstMold(Some(mold)), values));
             }
             Ok(LinkInput::Message(FromWorker::ConfigFailed { text, code })) => {
-                end(&mold);
+                drop(end(&mold));
                 return Err(ReadFailure::Refused(text, code));
             }
             Ok(LinkInput::Message(FromWorker::Failed { text, .. })) => {
-                end(&mold);
+                drop(end(&mold));
                 return Err(cannot(&text));
             }
             Ok(LinkInput::Message(_) | LinkInput::Noise) => {}
             Ok(LinkInput::Closed) => {
-                let end = end(&mold);
-                return Err(cannot(&format!("its process has ended with {end}")));
+                return Err(match end(&mold) {
+                    // The file has ended it, as by `os._exit`.
+                    Ok(ExitStatus::Code(code)) => {
+                        let text = format!("{} has ended its process with {code}", file.name);
+                        ReadFailure::Refused(text, (code & 0xff) as u8)
+                    }
+                    Ok(by) => cannot(&format!("its process has ended with {by}")),
+                    Err(error) => cannot(&reason(&error)),
+                });
             }
             Ok(LinkInput::Nothing) if until.is_some_and(|until| until <= Instant::now()) => {
                 let seconds = limit.as_secs();
@@ -86,12 +94,12 @@ pub(crate) fn read(
             }
             Ok(LinkInput::Nothing) => {
                 if let Err(why) = await_news(&mold, until) {
-                    end(&mold);
+                    drop(end(&mold));
                     return Err(cannot(&why));
                 }
             }
             Err(error) => {
-                end(&mold);
+                drop(end(&mold));
                 return Err(cannot(&error.to_string()));
             }
         }
@@ -128,22 +136,18 @@ fn await_news(mold: &WorkerProcess, until: Option<Instant>) -> Result<(), String
 }
 
 /// Ends the mold, which has nothing to finish, and returns how it has ended.
-fn end(mold: &WorkerProcess) -> String {
+fn end(mold: &WorkerProcess) -> io::Result<ExitStatus> {
     // One that has reported a failure ends by itself, with its own exit code.
     if !has_ended_within(mold, STACKS_LIMIT) {
         mold.signal(WorkerSignal::Kill);
     }
-    match process::reap(mold.pid()) {
-        Ok(ExitStatus::Code(code)) => format!("exit code {code}"),
-        Ok(end @ ExitStatus::Signal(_)) => end.to_string(),
-        Err(error) => reason(&error),
-    }
+    process::reap(mold.pid())
 }
 
 /// Ends a mold that hangs. Returns its stacks, if it has written some.
 fn abort(mold: &WorkerProcess) -> String {
     mold.signal(WorkerSignal::Abort);
-    end(mold);
+    drop(end(mold));
     let stacks = mold.stacks();
     let stacks = stacks.trim_end();
     if stacks.is_empty() { String::new() } else { format!("\n{stacks}") }

@@ -65,7 +65,7 @@ fn run_with(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> u8 {
     limit::raise().ok();
     match open(loaded, purpose, task) {
         Ok(Opened::Starter(code)) => code,
-        Ok(Opened::Server(mut parts, loaded)) => {
+        Ok(Opened::Server(mut parts, loaded, purpose)) => {
             loaded.warnings.iter().for_each(|warning| parts.concerns.write(warning, false));
             loaded.notes.iter().for_each(|note| log::debug!("{note}"));
             serve(*parts, purpose).unwrap_or_else(|text| {
@@ -79,7 +79,7 @@ fn run_with(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> u8 {
         }
         Err(StartFailure::File(text, code)) => {
             write_error(&text);
-            code.max(CANNOT_START)
+            code
         }
     }
 }
@@ -105,8 +105,8 @@ enum Opened {
     /// The starting process of a server that has gone to the background. It exits with this
     /// code.
     Starter(u8),
-    /// The process that serves, and the settings that it serves with.
-    Server(Box<LoopParts>, Box<Loaded>),
+    /// The process that serves or checks, and its settings.
+    Server(Box<LoopParts>, Box<Loaded>, Purpose),
 }
 
 /// Does everything up to the error log; before, errors can only be printed.
@@ -115,6 +115,7 @@ fn open(found: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, Sta
     let invocation = Invocation::own()?;
     let inherited = inherit(&invocation)?;
     let (mut loaded, mut mold) = read_file(found, &invocation, task)?;
+    let (purpose, task) = task_of(&loaded, purpose, task);
     let is_lenient = purpose == Purpose::Check && !task.is_listed && loaded.has_gunicorn_source();
     if is_lenient {
         let left_out = lenient_check::leave_out(&mut loaded.settings, &invocation.directory);
@@ -171,7 +172,17 @@ fn open(found: &Loaded, purpose: Purpose, task: CheckTask) -> Result<Opened, Sta
         inherited,
         mold,
     };
-    Ok(Opened::Server(Box::new(parts), Box::new(loaded)))
+    Ok(Opened::Server(Box::new(parts), Box::new(loaded), purpose))
+}
+
+/// What is to be done by all settings: a configuration file in Python may ask for a check, too.
+fn task_of(loaded: &Loaded, purpose: Purpose, task: CheckTask) -> (Purpose, CheckTask) {
+    let (prints, checks) = (loaded.settings.print_config, loaded.settings.check_config);
+    if purpose == Purpose::Serve && (prints || checks) {
+        (Purpose::Check, CheckTask { prints, ..CheckTask::default() })
+    } else {
+        (purpose, task)
+    }
 }
 
 /// Makes the settings those of a check. Returns where its concerns go, with those about the

@@ -287,7 +287,7 @@ impl Master {
             self.state = MasterState::Binding { retry: Some(now + BIND_RETRY), until: Some(until) };
         } else {
             self.actions.log(Level::Error, error.text.as_str());
-            self.fail(1, &error.text, now);
+            self.fail_start(1, &error.text, now);
         }
     }
 }
@@ -357,6 +357,10 @@ impl Master {
             return;
         }
         self.count_exec_failure(worker);
+        if error.code.is_some() && self.is_starting() {
+            // `pre_fork` has raised. As in gunicorn, `on_exit` does not run then.
+            self.hooks.skip_exit();
+        }
         let setback = self.with_pool(now, |pool, context, actions| {
             pool.note_spawn_failure(worker, error, context, actions)
         });
@@ -383,7 +387,7 @@ impl Master {
             }
             Some(_) => {
                 self.lose_run(worker, &reason, now);
-                self.note_mold_end(worker, now);
+                self.note_mold_end(worker, exit.status, now);
             }
             None => {}
         }

@@ -12,6 +12,8 @@ import traceback
 
 MODULE = "__config__"
 HOOKS = "Server Hooks"
+# The exit code of a process that SIGINT has ended.
+INTERRUPTED = 128 + 2
 # Settings whose values are looked up on the machine.
 OF_THE_MACHINE = ("chdir", "group", "reload_extra_files", "user")
 # Values of these types may be meant for a setting.
@@ -66,7 +68,9 @@ class ConfigFile:
         # gunicorn itself has been imported before a directory of the project can be searched.
         from gunicorn.config import Config
 
-        sys.argv[:] = arguments
+        if self.cfg is None:
+            # What the file, or a program that is run for it, has made of them stays.
+            sys.argv[:] = arguments
         directory = os.getcwd()
         if self.cfg is not None:
             _take_environment_back(self.cfg)
@@ -75,11 +79,9 @@ class ConfigFile:
             _enter(cfg.chdir)
             written = {} if as_written else None
             names = _fill(cfg, _run(path, module), written)
-            _refuse(names[0], path or module)
-            _environment(cfg)
         finally:
             if self.cfg is not None:
-                os.environ.update(self.cfg.env)
+                os.environ.update(_environment(self.cfg))
             os.chdir(directory)
         self._next = cfg, names[0]
         return _report(cfg, names, written or {})
@@ -131,15 +133,16 @@ def _enter(directory):
 
 
 def _environment(cfg):
+    """The variables of `raw_env`. The server refuses what is none, and prints it before."""
     try:
         return cfg.env
-    except RuntimeError as error:
-        raise ConfigFileError("Error: %s" % error) from None
+    except RuntimeError:
+        return {}
 
 
 def _take_environment_back(cfg):
     """Removes the variables of `raw_env`, or gives them the values that they had before."""
-    for name in cfg.env:
+    for name in _environment(cfg):
         if name in cfg.env_orig:
             os.environ[name] = cfg.env_orig[name]
         else:
@@ -167,7 +170,8 @@ def _run(path, module):
                 text = "Error: %s" % error
         else:
             text = "Failed to read config file: %s\n%s" % (path, _traceback(error))
-        raise ConfigFileError(text) from None
+        code = INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+        raise ConfigFileError(text, code) from None
 
 
 def _run_file(path):
@@ -241,15 +245,6 @@ def _fill(cfg, namespace, written):
     return known, others
 
 
-def _refuse(known, name):
-    """Raises for a hook that this server cannot call."""
-    if "ssl_context" in known:
-        raise ConfigFileError(
-            "%s: ssl_context is not supported: no TLS runs in Python here; set certfile and keyfile,"
-            " ca_certs and cert_reqs, ciphers and tls-minimum-version instead" % name
-        )
-
-
 def _shown(value):
     try:
         return str(value)
@@ -259,7 +254,7 @@ def _shown(value):
 
 def _report(cfg, names, written):
     known, others = names
-    hooks = [name for name in known if cfg.settings[name].section == HOOKS]
+    hooks = [name for name in known if _is_hook(cfg.settings[name])]
     values = []
     for name in known:
         value = written.get(name, cfg.settings[name].get())
@@ -269,6 +264,11 @@ def _report(cfg, names, written):
     meant = [(name, _meant(cfg, name, value)) for name, value in others]
     unknown = [(name, setting) for name, setting in meant if setting is not None]
     return values, hooks, unknown, logs_in_python(cfg)
+
+
+def _is_hook(setting):
+    """Whether it is a function that the server calls. It refuses `ssl_context`."""
+    return setting.section == HOOKS and setting.name != "ssl_context"
 
 
 def logs_in_python(cfg):
@@ -320,7 +320,7 @@ def _meant(cfg, name, value):
     is_hook = callable(value) and not isinstance(value, type)
     if name.startswith("_") or not (is_hook or isinstance(value, PLAIN)):
         return None
-    settings = [it for it in cfg.settings if (cfg.settings[it].section == HOOKS) == is_hook]
+    settings = [it for it in cfg.settings if _is_hook(cfg.settings[it]) == is_hook]
     if MISTAKEN.get(name) in settings:
         return MISTAKEN[name]
 

@@ -288,18 +288,19 @@ impl HookedMold {
     fn become_worker(self, py: Python, given: ForkParts) -> PyResult<()> {
         let Self { logs, listeners, application, .. } = self;
         let resources = given.become_worker(py, listeners, &logs)?;
-        let failed = |text: &str| -> ! { give_up(&resources.channel, BootFailure::Boot, text) };
+        let failed = |failure, text: &str| -> ! { give_up(&resources.channel, failure, text) };
         // By default SIGTERM ends a worker that starts without its last hooks.
         let handler = wrap_pyfunction!(end_boot, py)?;
         signals::end_boot_by(py, &handler)?;
         if let Err(error) = hooks::post_fork(py) {
-            failed(&format!("post_fork has failed\n{}", traceback::describe(py, &error)));
+            let text = format!("post_fork has failed\n{}", traceback::describe(py, &error));
+            failed(hooks::boot_failure(py, &error), &text);
         }
         hooks::give_handlers_back(py)?;
         signals::end_boot_by(py, &handler)?;
         signals::disregard_masters();
         if let Err(text) = become_owner(&resources.start) {
-            failed(&text);
+            failed(BootFailure::Boot, &text);
         }
         let settings = read_settings(&resources.channel, &resources.start.settings);
         match application {

@@ -34,12 +34,16 @@ class Log:
     def __init__(self, cfg):
         import logging
 
-        self.cfg = cfg
         self.error_log = logging.getLogger("gunicorn.error")
         self.access_log = logging.getLogger("gunicorn.access")
-        self.loglevel = self.error_log.level
+        self.setup(cfg)
         for name in "critical", "error", "warning", "info", "debug", "exception":
             setattr(self, name, getattr(self.error_log, name))
+
+    def setup(self, cfg):
+        """Takes settings; the server itself has configured the loggers."""
+        self.cfg = cfg
+        self.loglevel = self.error_log.level
 
     def log(self, level, message, *args, **kwargs):
         if isinstance(level, str):
@@ -138,6 +142,17 @@ class Server:
             # An address with options, which gunicorn does not have.
             self.address = list(cfg.settings["bind"].get())
 
+    def kill_worker(self, pid, sig):
+        """Sends a worker a signal. The server replaces a worker that ends."""
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            pass
+
+    def kill_workers(self, sig):
+        for pid in list(self.WORKERS):
+            self.kill_worker(pid, sig)
+
     @property
     def worker_class(self):
         return self.cfg.worker_class
@@ -188,6 +203,8 @@ class Hooks:
         """The settings were read again."""
         self.server.app.app_uri = uri
         self.server.use(self.config.cfg)
+        if isinstance(self.server.log, Log):
+            self.server.log.setup(self.config.cfg)
 
     def listen(self, sockets, are_activated):
         """`sockets` are numbers of descriptors with the addresses of the sockets."""
@@ -228,9 +245,9 @@ class Hooks:
         self._numbers[number] = pid
         self.server.WORKERS[pid] = worker
 
-    def child_exit(self, number):
+    def child_exit(self, number, is_silent):
         worker = self.server.WORKERS.pop(self._numbers.pop(number, None), None)
-        if worker is not None:
+        if worker is not None and not is_silent:
             self.server.cfg.child_exit(self.server, worker)
 
     def wait_with_gevent(self, number):

@@ -8,12 +8,17 @@ use std::sync::{Mutex, PoisonError};
 use monoceros_sys::fork::{self, Mark};
 use monoceros_wire::gunicorn::ServerHook;
 use monoceros_wire::listener::ListenerDescription;
-use pyo3::exceptions::PySystemExit;
+use monoceros_wire::message::BootFailure;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyStopIteration, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::own_code::own_module;
 use crate::{python_logging, traceback};
+
+/// The exit code of a process that SIGINT has ended, as shells show it: gunicorn's, whatever has
+/// raised `KeyboardInterrupt`.
+const INTERRUPTED: u8 = 128 + 2;
 
 /// The hooks of this process, if it has a configuration file in Python.
 static HOOKS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -66,7 +71,7 @@ pub(crate) fn run(py: Python, hook: ServerHook) -> PyResult<()> {
         | ServerHook::PreExec
         | ServerHook::OnExit => call(py, name, ()),
         ServerHook::NumWorkersChanged { new, old } => call(py, name, (new, old)),
-        ServerHook::ChildExit { worker, status: _ } => call(py, name, (worker,)),
+        ServerHook::ChildExit { worker, is_silent } => call(py, name, (worker, is_silent)),
     }
 }
 
@@ -83,12 +88,35 @@ pub(crate) fn exit_code(py: Python, error: &PyErr, is_forking: bool) -> u8 {
             None => 1,
         };
     }
+    let is_interrupt = error.is_instance_of::<PyKeyboardInterrupt>(py);
+    if !is_forking {
+        return if is_interrupt { INTERRUPTED } else { 1 };
+    }
+    if is_interrupt || error.is_instance_of::<PyStopIteration>(py) {
+        // gunicorn's loop ends with them when it has received a signal.
+        return 0;
+    }
     let status = raised.getattr("exit_status").and_then(|status| status.extract::<i64>());
-    match (is_forking, status) {
+    match status {
         // `HaltServer` of gunicorn has it.
-        (true, Ok(status)) => (status & 0xff) as u8,
-        (true, Err(_)) => 255,
-        (false, _) => 1,
+        Ok(status) => (status & 0xff) as u8,
+        Err(_) if error.is_instance_of::<PyException>(py) => 255,
+        Err(_) => 1,
+    }
+}
+
+/// The failure of a worker whose `post_fork` or `post_worker_init` has raised this.
+pub(crate) fn boot_failure(py: Python, error: &PyErr) -> BootFailure {
+    let is_of_application = py
+        .import("gunicorn.errors")
+        .and_then(|errors| errors.getattr("AppImportError"))
+        .and_then(|class| error.value(py).is_instance(&class));
+    let exits = error.is_instance_of::<PySystemExit>(py);
+    let code = BootFailure::Application.exit_code();
+    if is_of_application.unwrap_or(false) || (exits && exit_code(py, error, false) == code) {
+        BootFailure::Application
+    } else {
+        BootFailure::Boot
     }
 }
 

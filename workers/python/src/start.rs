@@ -183,7 +183,7 @@ fn run(
     report_findings(py, &speaker, &start, settings, &facts);
     if let Err(error) = hooks::post_worker_init(py, &callable) {
         let text = format!("post_worker_init has failed\n{}", traceback::describe(py, &error));
-        give_up(&speaker, BootFailure::Boot, &text)
+        give_up(&speaker, hooks::boot_failure(py, &error), &text)
     }
     // SIGTERM must not end the process between two handlers.
     let held = signal::HeldSignal::hold(signal::TERM)?;

@@ -8,6 +8,7 @@ use log::Level;
 use monoceros_sys::process::ExitStatus;
 use monoceros_wire::Generation;
 use monoceros_wire::gunicorn::{HookFailure, ServerHook};
+use monoceros_wire::message::BootFailure;
 
 use super::Master;
 use crate::master::decide::action::Action;
@@ -134,8 +135,9 @@ impl Master {
         };
         let Some(mold) = ended.mold.filter(lives) else { return };
         if self.purpose == Purpose::Serve {
-            let (worker, status) = (ended.id.0, wait_status(end));
-            self.ask_hook(mold, ServerHook::ChildExit { worker, status }, now);
+            let is_silent = self.code > 0 && is_boot_failure(end);
+            let worker = ended.id.0;
+            self.ask_hook(mold, ServerHook::ChildExit { worker, is_silent }, now);
         }
     }
 
@@ -180,15 +182,20 @@ impl Master {
         }
     }
 
-    /// A mold has ended, and with it the hooks that it was running.
-    pub(super) fn note_mold_end(&mut self, mold: WorkerId, now: Instant) {
+    /// A mold has ended, and with it the hooks that it was running. One that has ended its
+    /// process itself, as by `os._exit`, ends a start with its exit code.
+    pub(super) fn note_mold_end(&mut self, mold: WorkerId, end: ExitStatus, now: Instant) {
         let lost = self.hooks.forget(mold);
         if let Some(hook) = lost.first()
             && self.is_starting()
         {
             let text = format!("the mold has ended while it ran the hook {}", hook.name());
             self.actions.log(Level::Error, text.as_str());
-            self.fail_start(HOOK_FAILURE, &text, now);
+            let code = match end {
+                ExitStatus::Code(code) => (code & 0xff) as u8,
+                ExitStatus::Signal(_) => HOOK_FAILURE,
+            };
+            self.fail_start(code, &text, now);
         }
         self.note_lost_hooks(&lost, now);
     }
@@ -200,8 +207,9 @@ impl Master {
         }
     }
 
-    /// A hook does not let the server begin. As in gunicorn, `on_exit` does not run then.
-    fn fail_start(&mut self, code: u8, reason: &str, now: Instant) {
+    /// A hook or an address does not let the server begin. As in gunicorn, `on_exit` does not run
+    /// then.
+    pub(super) fn fail_start(&mut self, code: u8, reason: &str, now: Instant) {
         self.hooks.skip_exit();
         self.fail(code, reason, now);
     }
@@ -244,10 +252,8 @@ impl Master {
     }
 }
 
-/// An end as `waitpid(2)` reports it.
-fn wait_status(end: ExitStatus) -> i32 {
-    match end {
-        ExitStatus::Code(code) => (code & 0xff) << 8,
-        ExitStatus::Signal(signal) => signal,
-    }
+/// A worker has ended so because it could not become ready.
+fn is_boot_failure(end: ExitStatus) -> bool {
+    let codes = [BootFailure::Boot, BootFailure::Application].map(BootFailure::exit_code);
+    codes.iter().any(|code| end == ExitStatus::Code((*code).into()))
 }

@@ -1,0 +1,2 @@
+def pre_fork(server, worker):
+    raise StopIteration
