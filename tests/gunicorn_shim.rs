@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use nix::sys::signal::Signal;
+
 use crate::support::directory::Directory;
 use crate::support::environment;
 use crate::support::server::Server;
@@ -65,10 +67,12 @@ fn what_starts_gunicorn_starts_the_server() {
     let server = serve(&script, Setup::bare(), &words);
     assert_eq!(server.get("/").text(), format!("hello {prefix}"));
     server.stop();
-    let as_module = [&["-m", "gunicorn"], &words[..]].concat();
-    let server = serve(&interpreter, Setup::bare(), &as_module);
-    assert_eq!(server.get("/").text(), format!("hello {prefix}"));
-    server.stop();
+    for module in ["gunicorn", "gunicorn.app.wsgiapp"] {
+        let as_module = [&["-m", module], &words[..]].concat();
+        let server = serve(&interpreter, Setup::bare(), &as_module);
+        assert_eq!(server.get("/").text(), format!("hello {prefix}"));
+        server.stop();
+    }
     let setup = Setup::bare().file("launcher.py", LAUNCHER);
     let server = serve(&interpreter, setup, &["launcher.py"]);
     assert_eq!(server.get("/").text(), format!("launched {prefix}"));
@@ -149,9 +153,54 @@ fn a_program_that_is_a_server_by_itself_becomes_this_server() {
     let environment = new_environment(&kept);
     let installed = install(&[], &environment);
     assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
-    let setup = Setup::bare().file("own.py", OWN);
+    let setup = Setup::bare().file("own.py", OWN).variable("GUNICORN_CMD_ARGS", "--bind :x");
     let server = serve(&environment.join("bin/python"), setup, &["own.py", "--flag"]);
     assert_eq!(server.get("/").text(), "__main__ ['--flag', 'changed']");
     server.wait_for_log_times("prepared by __main__", 2);
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("gen=2 serves");
+    assert_eq!(server.get("/").text(), "__main__ ['--flag', 'changed']");
     server.stop();
+}
+
+/// A program with gunicorn's flags: the command line is stronger than the variable.
+const FLAGGED: &str = "
+from gunicorn.app.base import Application
+
+class Flagged(Application):
+    def init(self, parser, opts, args):
+        return {'bind': '127.0.0.1:0', 'workers': 3}
+
+    def load(self):
+        return lambda environ, start_response: (start_response('200 OK', []), [b'flagged'])[1]
+
+Flagged('%(prog)s [OPTIONS]').run()
+";
+
+#[test]
+fn a_program_with_the_flags_of_gunicorn_has_its_settings() {
+    let kept = Directory::new();
+    let environment = new_environment(&kept);
+    let installed = install(&[], &environment);
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
+    let interpreter = environment.join("bin/python");
+    let set_up = || {
+        let setup = Setup::bare().binary(&interpreter).file("flagged.py", FLAGGED);
+        let setup = setup.variable("GUNICORN_CMD_ARGS", "-w 2 --timeout 9");
+        setup.flags(&["flagged.py", "-w", "1"])
+    };
+    let server = set_up().start();
+    assert_eq!(server.get("/").text(), "flagged");
+    assert!(server.log().contains("with 1 worker "), "{}", server.log());
+    server.stop();
+    let shown = set_up().flag("--print-config").run();
+    let has = |name: &str, value: &str| {
+        let mut pairs = shown.stdout.lines().filter_map(|line| line.split_once('='));
+        pairs.any(|(key, set)| (key.trim(), set.trim()) == (name, value))
+    };
+    assert!(
+        shown.code == Some(0) && has("workers", "1") && has("timeout", "9"),
+        "{}",
+        shown.stderr
+    );
 }

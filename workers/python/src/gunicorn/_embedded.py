@@ -33,6 +33,8 @@ def run_again(words):
         raise Reached()
 
     _server.serve = reach
+    if words["arguments"] is not None:
+        os.environ[_server.ARGUMENTS] = words["arguments"]
     sys.argv = words["argv"]
     if words["path"] not in sys.path:
         sys.path.insert(0, words["path"])

@@ -10,6 +10,8 @@ from gunicorn import __version__
 
 # The variable with the words of the program that is run again.
 VARIABLE = "GUNICORN_PROGRAM"
+# The variable with more words of a command line of gunicorn.
+ARGUMENTS = "GUNICORN_CMD_ARGS"
 
 
 def program():
@@ -52,6 +54,8 @@ def serve(app):
         "file": os.path.abspath(main.__file__),
         "path": sys.path[0],
         "argv": [sys.argv[0], *original_words()],
+        # Whether it counts is for the program: the settings that it makes are all.
+        "arguments": os.environ.pop(ARGUMENTS, None),
     }
     os.environ[VARIABLE] = json.dumps(words)
     become(["--config", "python:gunicorn._embedded"])

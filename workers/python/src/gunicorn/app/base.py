@@ -111,6 +111,21 @@ class Application(BaseApplication):
         for name, value in values.items():
             self.cfg.set(name.lower(), value)
 
+    def run(self):
+        """Serves, or only shows and checks the settings and the application."""
+        if self.cfg.print_config:
+            print(self.cfg)
+        if self.cfg.print_config or self.cfg.check_config:
+            self.check()
+        super().run()
+
+    def check(self):
+        try:
+            self.load()
+        except Exception:
+            give_up("\nError while loading the application:\n\n" + traceback.format_exc())
+        sys.exit(0)
+
 
 def run_file(filename):
     """Runs a configuration file as the module `__config__`, whatever its name ends with."""

@@ -51,3 +51,7 @@ def run(prog=None):
         _server.become(sys.argv[1:])
     except RuntimeError as error:
         give_up("\nError: %s\n" % error)
+
+
+if __name__ == "__main__":
+    run()
