@@ -23,6 +23,11 @@ impl<'a> Findings<'a> {
         Row::find(name).is_some_and(|row| *self.loaded.source(row) != ValueOrigin::Default)
     }
 
+    /// Whether a configuration file in Python has set the setting.
+    pub(crate) fn is_of_python(&self, name: &str) -> bool {
+        Row::find(name).is_some_and(|row| self.loaded.source(row).is_python())
+    }
+
     /// Adds an error about the value of a setting.
     pub(crate) fn refuse(&mut self, name: &str, reason: &str) {
         self.errors.0.extend(self.about(name, reason));

@@ -153,12 +153,16 @@ impl Merge {
         let mut sources = vec![ValueOrigin::Default; ROWS.len()];
         let mut typed = vec![None; ROWS.len()];
         let mut warnings = self.warnings;
+        let has_logger = self.last.iter().any(|(said, _)| said.row.name == "logger_class");
         for (said, adapted) in self.last {
             let index = ROWS.iter().position(|row| row.name == said.row.name);
             let (Some(index), Some(words)) = (index, adapted.words) else { continue };
             said.with_texts(&words).apply(&mut settings, &mut Errors::default());
             let about = |text| Error::new(said.origin.clone(), &said.subject, text).to_string();
-            warnings.extend(adapted.warnings.into_iter().map(about));
+            // A logger in Python has values of its own.
+            if said.row.name != "access_logformat" || !has_logger {
+                warnings.extend(adapted.warnings.into_iter().map(about));
+            }
             typed[index] = said.origin.is_gunicorns().then(|| said.texts());
             sources[index] = said.origin;
         }

@@ -118,8 +118,15 @@ fn check_keys(settings: &Settings, findings: &mut Findings<'_>) {
 
 /// Certificates of clients are asked for and verified on https listeners.
 fn check_clients(settings: &Settings, findings: &mut Findings<'_>) {
+    let has_listener = settings.bind.iter().any(|bind| settings.is_tls(bind));
     match (settings.cert_reqs, &settings.ca_certs) {
         (CertReqs::None, None) => {}
+        // As in gunicorn, where such files are common.
+        (CertReqs::Optional | CertReqs::Required, _)
+            if !has_listener && findings.is_of_python("cert_reqs") =>
+        {
+            findings.warn("cert_reqs", "has no effect without a certificate: set certfile");
+        }
         (CertReqs::None, Some(_)) => {
             findings.warn("ca_certs", "has no effect while cert-reqs is none");
         }
@@ -127,7 +134,7 @@ fn check_clients(settings: &Settings, findings: &mut Findings<'_>) {
             findings.refuse("cert_reqs", "needs ca-certs, to verify the certificates of clients");
         }
         (CertReqs::Optional | CertReqs::Required, Some(_)) => {
-            if !settings.bind.iter().any(|bind| settings.is_tls(bind)) {
+            if !has_listener {
                 let reason = "needs an https listener: set certfile, and bind https://";
                 findings.refuse("cert_reqs", reason);
             }

@@ -435,6 +435,18 @@ fn an_error_in_a_file_in_python_names_file_and_setting() {
 }
 
 #[test]
+fn certificates_of_clients_are_asked_for_where_there_is_a_certificate() {
+    let directory = Directory::with("gunicorn.conf.py", "");
+    let values = python(&[("cert_reqs", &["2"])], &[]);
+    let loaded = directory.load_with("", &[], Some(&values)).unwrap();
+    let warning = "gunicorn.conf.py: cert_reqs: has no effect without a certificate: set certfile";
+    assert_eq!(loaded.warnings, [warning]);
+    let values = python(&[("cert_reqs", &["2"]), ("certfile", &["c"])], &[]);
+    let errors = directory.load_with("", &[], Some(&values)).unwrap_err();
+    assert!(errors.to_string().contains("cert_reqs: needs ca-certs"), "{errors}");
+}
+
+#[test]
 fn values_from_gunicorns_sources_are_clipped() {
     let directory = Directory::new();
     let env = [("GUNICORN_CMD_ARGS", "--backlog 0 --log-level=loud"), ("WEB_CONCURRENCY", "0")];
@@ -452,6 +464,9 @@ fn values_from_gunicorns_sources_are_clipped() {
             "--access-logformat: has no value for %(z)s; \"%(h)-15s%(l)s\" is used",
         ]
     );
+    // A logger in Python has values of its own.
+    let loaded = directory.run("--access-logformat %(z)s --logger-class shop.Logger", &[]);
+    assert_eq!(loaded.warnings, [""; 0]);
     // Other sources have no need for that.
     assert_eq!(directory.errors("", &[("MONOCEROS_BACKLOG", "0")]).exit_code(), 1);
     let yaml = Directory::with("monoceros.yaml", "limit_request_line: 9000\n");

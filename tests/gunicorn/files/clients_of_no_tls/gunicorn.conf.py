@@ -1,0 +1,4 @@
+import ssl
+
+certfile = keyfile = None
+cert_reqs = ssl.CERT_REQUIRED
