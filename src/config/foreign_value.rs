@@ -30,7 +30,9 @@ impl ForeignValue {
             return ForeignFinding::Silent;
         }
         match self.foreign.verdict {
-            ForeignVerdict::DefaultOf(_) | ForeignVerdict::Hook => ForeignFinding::Silent,
+            ForeignVerdict::DefaultOf(_)
+            | ForeignVerdict::Hook
+            | ForeignVerdict::PythonValue(_) => ForeignFinding::Silent,
             ForeignVerdict::Accepted(reason) => {
                 ForeignFinding::Note(self.error(format!("has no effect: {reason}")).to_string())
             }

@@ -32,6 +32,8 @@ pub(crate) enum ForeignVerdict {
     Missing,
     /// A function that a file in Python defines.
     Hook,
+    /// A value that only a file in Python can have, and what to do elsewhere.
+    PythonValue(&'static str),
 }
 
 impl Foreign {
@@ -61,6 +63,9 @@ impl Foreign {
             ForeignVerdict::Missing => format!("gunicorn's {name} is not supported yet"),
             ForeignVerdict::Hook => {
                 format!("gunicorn's {name} is a function in a configuration file in Python")
+            }
+            ForeignVerdict::PythonValue(instead) => {
+                format!("gunicorn's {name} is for a configuration file in Python: {instead}")
             }
             ForeignVerdict::Accepted(reason) => {
                 format!("gunicorn's {name} has no effect here: {reason}; leave it out")
@@ -106,6 +111,11 @@ const fn hook(name: &'static str) -> Foreign {
     Foreign { name, flags: &[], arity: One, verdict: ForeignVerdict::Hook, usual: &[] }
 }
 
+const fn python_value(name: &'static str, instead: &'static str) -> Foreign {
+    let verdict = ForeignVerdict::PythonValue(instead);
+    Foreign { name, flags: &[], arity: One, verdict, usual: &[] }
+}
+
 impl Foreign {
     /// The same with these words for what is done here anyway.
     const fn usually(self, usual: &'static [&'static str]) -> Self {
@@ -144,7 +154,7 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     refused("permit_unconventional_http_method", &["--permit-unconventional-http-method"], Switch, STRICT_PARSER),
     refused("permit_unconventional_http_version", &["--permit-unconventional-http-version"], Switch, STRICT_PARSER),
     refused("casefold_http_method", &["--casefold-http-method"], Switch, STRICT_PARSER),
-    refused("logconfig_dict", &[], One, "write it to a file and use log-config-json"),
+    python_value("logconfig_dict", "write it to a file and use log-config-json"),
     accepted("enable_stdio_inheritance", &["-R", "--enable-stdio-inheritance"], Switch, "workers inherit standard output and error unless capture-output is on"),
     Foreign { name: "default_proc_name", flags: &[], arity: One, verdict: ForeignVerdict::DefaultOf("name"), usual: &[] },
     missing("http_protocols", &["--http-protocols"], One).usually(&["h1", ""]),

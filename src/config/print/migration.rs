@@ -172,7 +172,7 @@ fn push_rows(out: &mut String) {
             let name = foreign.name;
             line(out, format_args!("| `{name}` | `--{row}` | the default of that |"));
         }
-        if foreign.verdict == ForeignVerdict::Hook {
+        if matches!(foreign.verdict, ForeignVerdict::Hook | ForeignVerdict::PythonValue(_)) {
             let name = foreign.name;
             line(out, format_args!("| `{name}` | `{name}`, in a file in Python | same |"));
         }
@@ -198,7 +198,8 @@ fn push_foreign(out: &mut String) {
             | ForeignVerdict::Aid(_)
             | ForeignVerdict::Refused(_)
             | ForeignVerdict::Missing
-            | ForeignVerdict::Hook => None,
+            | ForeignVerdict::Hook
+            | ForeignVerdict::PythonValue(_) => None,
         }),
     );
     table(
@@ -208,9 +209,10 @@ fn push_foreign(out: &mut String) {
         of(|verdict| match verdict {
             ForeignVerdict::Aid(reason) | ForeignVerdict::Refused(reason) => Some(reason),
             ForeignVerdict::Missing => Some("not yet"),
-            ForeignVerdict::Accepted(_) | ForeignVerdict::DefaultOf(_) | ForeignVerdict::Hook => {
-                None
-            }
+            ForeignVerdict::Accepted(_)
+            | ForeignVerdict::DefaultOf(_)
+            | ForeignVerdict::Hook
+            | ForeignVerdict::PythonValue(_) => None,
         }),
     );
 }
