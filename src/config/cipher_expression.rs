@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_openssl_does_not_know_are_told_from_suites_that_are_not_here() {
+    fn words_that_openssl_does_not_know_differ_from_suites_that_are_not_here() {
         for known in ["RC4", "TLSv1", "AES128-SHA", "kRSA:RSA", "!ALL", "FOO:DHE-RSA-AES256-SHA256"]
         {
             assert!(has_known_word(known), "{known}");

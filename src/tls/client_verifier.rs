@@ -25,16 +25,16 @@ use crate::roots::{self, RootKind};
 pub struct ClientVerifier {
     provider: Arc<CryptoProvider>,
     is_mandatory: bool,
-    authorities: Vec<Authority>,
+    authorities: Vec<ClientAuthority>,
     /// The certificates that verify themselves, in DER.
     own: Vec<Vec<u8>>,
-    /// The subjects of the authorities, which clients are told.
+    /// The subjects of the authorities, which the server names to clients.
     hints: Vec<DistinguishedName>,
     valid: Mutex<Option<Arc<ValidAuthorities>>>,
 }
 
 /// The certificate of an authority.
-struct Authority {
+struct ClientAuthority {
     der: Vec<u8>,
     subject: Vec<u8>,
     validity: Validity,
@@ -104,7 +104,7 @@ impl ClientVerifier {
             if RootKind::of(&parsed) == RootKind::Authority {
                 let (der, subject, validity) =
                     (der.clone(), subject.to_vec(), Validity::of(&parsed));
-                authorities.push(Authority { der, subject, validity });
+                authorities.push(ClientAuthority { der, subject, validity });
             }
         }
         let hints = roots::store(authorities.iter().map(|it| it.der.as_slice()))?.subjects();
@@ -138,7 +138,7 @@ impl ClientVerifier {
     }
 
     /// The authorities that can have issued a certificate.
-    fn issuers(&self, certificate: &X509Certificate) -> impl Iterator<Item = &Authority> {
+    fn issuers(&self, certificate: &X509Certificate) -> impl Iterator<Item = &ClientAuthority> {
         let issuer = certificate.issuer().as_raw();
         self.authorities.iter().filter(move |it| it.subject == issuer)
     }
@@ -165,7 +165,7 @@ impl ClientVerifier {
     /// What verifies chains up to these authorities; `None` without any.
     fn chains<'a>(
         &self,
-        authorities: impl Iterator<Item = &'a Authority>,
+        authorities: impl Iterator<Item = &'a ClientAuthority>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
         let store = roots::store(authorities.map(|it| it.der.as_slice()))?;
         if store.is_empty() {

@@ -43,12 +43,10 @@ impl Master {
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes, draining } => {
-                self.status.add_draining(draining);
-                self.take_over(workers, &totals, changes);
+                self.take_over(workers, &totals, changes, draining);
             }
             MasterEvent::FormerWorkerEnded { counts, draining } => {
-                self.status.remove_draining(draining);
-                self.note_former_end(&counts);
+                self.note_former_end(&counts, draining);
             }
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
@@ -90,12 +88,10 @@ impl Master {
             MasterEvent::Signalled(command) => self.adjust(command, now),
             MasterEvent::Requested { client, request } => self.take_command(client, request, now),
             MasterEvent::TookOver { workers, totals, changes, draining } => {
-                self.status.add_draining(draining);
-                self.take_over(workers, &totals, changes);
+                self.take_over(workers, &totals, changes, draining);
             }
             MasterEvent::FormerWorkerEnded { counts, draining } => {
-                self.status.remove_draining(draining);
-                self.note_former_end(&counts);
+                self.note_former_end(&counts, draining);
             }
             MasterEvent::CertificatesChecked { concern } => self.status.set_concern(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
@@ -159,12 +155,10 @@ impl Master {
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes, draining } => {
-                self.status.add_draining(draining);
-                self.take_over(workers, &totals, changes);
+                self.take_over(workers, &totals, changes, draining);
             }
             MasterEvent::FormerWorkerEnded { counts, draining } => {
-                self.status.remove_draining(draining);
-                self.note_former_end(&counts);
+                self.note_former_end(&counts, draining);
             }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
@@ -227,12 +221,10 @@ impl Master {
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes, draining } => {
-                self.status.add_draining(draining);
-                self.take_over(workers, &totals, changes);
+                self.take_over(workers, &totals, changes, draining);
             }
             MasterEvent::FormerWorkerEnded { counts, draining } => {
-                self.status.remove_draining(draining);
-                self.note_former_end(&counts);
+                self.note_former_end(&counts, draining);
             }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::SourcesChanged { text } => self.note_sources(&text, now),
@@ -309,12 +301,10 @@ impl Master {
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes, draining } => {
-                self.status.add_draining(draining);
-                self.take_over(workers, &totals, changes);
+                self.take_over(workers, &totals, changes, draining);
             }
             MasterEvent::FormerWorkerEnded { counts, draining } => {
-                self.status.remove_draining(draining);
-                self.note_former_end(&counts);
+                self.note_former_end(&counts, draining);
             }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),
@@ -358,12 +348,10 @@ impl Master {
             MasterEvent::Confirmed { worker, number } => self.confirmations.note(worker, number),
             MasterEvent::StacksRead(read) => self.stacks.note(self.pool.roster(), &read),
             MasterEvent::TookOver { workers, totals, changes, draining } => {
-                self.status.add_draining(draining);
-                self.take_over(workers, &totals, changes);
+                self.take_over(workers, &totals, changes, draining);
             }
             MasterEvent::FormerWorkerEnded { counts, draining } => {
-                self.status.remove_draining(draining);
-                self.note_former_end(&counts);
+                self.note_former_end(&counts, draining);
             }
             MasterEvent::CertificatesChecked { concern } => self.note_certificates(concern),
             MasterEvent::Elapsed => self.note_deadlines(now),

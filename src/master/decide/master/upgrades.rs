@@ -102,7 +102,8 @@ impl Master {
     }
 
     /// A worker that a predecessor has started has ended: the upgrade has replaced it.
-    pub(super) fn note_former_end(&mut self, counts: &Totals) {
+    pub(super) fn note_former_end(&mut self, counts: &Totals, draining: u64) {
+        self.status.remove_draining(draining);
         self.tally.note_exit(ExitReason::Upgrade);
         self.tally.add(counts);
     }
@@ -113,7 +114,9 @@ impl Master {
         workers: Option<u16>,
         totals: &Totals,
         changes: Vec<ChangeReport>,
+        draining: u64,
     ) {
+        self.status.add_draining(draining);
         self.tally.take_over(totals, changes);
         self.succession.take_over(&mut self.actions);
         if let Some(workers) = workers {
