@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use nix::sys::signal::Signal;
 
+use crate::support::certificate::Authority;
 use crate::support::client::{Connection, get};
 use crate::support::crowd::Crowd;
 use crate::support::process;
@@ -160,6 +161,26 @@ fn a_second_term_ends_the_wait() {
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait_for_exit(), 0);
     writer.finish();
+}
+
+#[test]
+fn a_client_that_sends_a_part_of_something_does_not_have_the_worker_killed() {
+    let certificate = Authority::new("tests").server(&["localhost"]).issue();
+    let flags = ["--bind", "http://127.0.0.1:0", "--bind", "https://[::1]:0"];
+    let setup = Setup::bare().apps().flags(&flags).certificate(&certificate);
+    let server = setup.flags(&["--graceful-timeout", "3", "stream:route"]).start();
+    // A head, an opening of TLS, and a connection that is closed slowly.
+    let mut head = Connection::tcp(server.address_of("http")).unwrap();
+    head.send("GET / HTTP/1.1\r\nHo");
+    let mut hello = Connection::tcp(server.address_of("https")).unwrap();
+    hello.send([0x16, 3, 1]);
+    let mut closed = Connection::tcp(server.address_of("http")).unwrap();
+    closed.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(closed.response().status, 200);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(head.response().status, 503);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert!(!server.log().contains("SIGKILL"), "{}", server.log());
 }
 
 #[test]

@@ -80,11 +80,16 @@ impl Connections {
         for token in self.tokens() {
             self.refuse_arriving(token, UNBEGUN);
             let Some(connection) = self.slab.get_mut(token) else { continue };
-            if connection.arrival() == Some(ArrivalStage::Blank) {
+            let stage = connection.arrival();
+            if stage == Some(ArrivalStage::Blank) {
                 continue;
             }
-            if let Some(request) = connection.take_request() {
-                self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request));
+            match connection.take_request() {
+                Some(request) => self.refuse(token, GivenUp::Unbegun, UNBEGUN, Some(request)),
+                None if stage == Some(ArrivalStage::Head) => {
+                    self.refuse(token, GivenUp::Unbegun, UNBEGUN, None);
+                }
+                None => {}
             }
         }
     }

@@ -69,7 +69,8 @@ impl Connections {
         self.close(token);
     }
 
-    /// Gives up what has not been sent: the worker ends.
+    /// Gives up what has not been sent, and closes what has no request: the worker ends. A
+    /// client that sends slowly, or nothing, would keep it until the master kills it.
     pub(crate) fn give_up_unfinished(&mut self) {
         for token in self.tokens() {
             let Some(connection) = self.slab.get_mut(token) else { continue };
@@ -80,16 +81,22 @@ impl Connections {
                 continue;
             }
             let is_unfinished = match connection.phase {
+                Phase::Opening(_) => {
+                    self.give_up_opening(token, "the worker ends");
+                    // There is no time to read what the client still sends.
+                    self.close(token);
+                    continue;
+                }
+                Phase::Idle { .. } | Phase::Arriving | Phase::Lingering { .. } => {
+                    self.close(token);
+                    continue;
+                }
                 Phase::Lent if connection.stream.claim.has_begun() => true,
                 Phase::Carrying if !connection.streams.is_empty() => true,
                 Phase::Carrying | Phase::Lent | Phase::Writing(_) => {
                     !connection.link.outlet().outgoing.is_empty()
                 }
-                Phase::Opening(_)
-                | Phase::Idle { .. }
-                | Phase::Arriving
-                | Phase::Deciding { .. }
-                | Phase::Lingering { .. } => false,
+                Phase::Deciding { .. } => false,
             };
             if is_unfinished {
                 connection.name_unfinished(&self.shared);

@@ -159,15 +159,24 @@ impl Connections {
         Stepped::Over
     }
 
-    /// Closes a connection whose opening takes too long. One whose client has sent nothing
-    /// is idle.
+    /// Closes a connection whose opening takes too long.
     pub(super) fn time_out_opening(&mut self, token: usize) {
         let Some(connection) = self.slab.get(token) else { return };
-        let (kind, why) = match connection.phase {
+        let why = match connection.phase {
             Phase::Opening(OpeningStep::ProxyHeader(_)) => {
-                (GivenUp::ProxyHeader, "its PROXY header took longer than --tls-handshake-timeout")
+                "its PROXY header took longer than --tls-handshake-timeout"
             }
-            _ => (GivenUp::Handshake, "its handshake took longer than --tls-handshake-timeout"),
+            _ => "its handshake took longer than --tls-handshake-timeout",
+        };
+        self.give_up_opening(token, why);
+    }
+
+    /// Closes a connection that is opening. One whose client has sent nothing is idle.
+    pub(super) fn give_up_opening(&mut self, token: usize, why: &'static str) {
+        let Some(connection) = self.slab.get(token) else { return };
+        let kind = match connection.phase {
+            Phase::Opening(OpeningStep::ProxyHeader(_)) => GivenUp::ProxyHeader,
+            _ => GivenUp::Handshake,
         };
         if connection.has_begun_to_open() {
             self.refuse_opening(token, kind, why);
