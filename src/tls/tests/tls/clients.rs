@@ -87,7 +87,7 @@ fn a_certificate_that_is_none_of_a_client_has_a_clear_reason() {
 
 #[test]
 fn a_certificate_that_is_signed_by_its_own_key_verifies_itself_and_no_other() {
-    let clients: [Change; 3] = [
+    let clients: [CertificateChange; 3] = [
         |it| it.is_ca = IsCa::ExplicitNoCa,
         |it| it.is_ca = IsCa::NoCa,
         |it| it.key_usages = vec![KeyUsagePurpose::DigitalSignature],
@@ -117,10 +117,10 @@ fn a_certificate_that_is_signed_by_its_own_key_verifies_itself_and_no_other() {
     }
 }
 
-type Change = fn(&mut CertificateParams);
+type CertificateChange = fn(&mut CertificateParams);
 
 /// What a certificate must not have that verifies itself.
-const OWN: &[(Change, &str)] = &[
+const OWN: &[(CertificateChange, &str)] = &[
     (|it| it.not_after = date_time_ymd(2000, 1, 1), "it has expired"),
     (|it| it.not_before = date_time_ymd(3000, 1, 1), "it is not valid yet"),
     (
@@ -132,7 +132,7 @@ const OWN: &[(Change, &str)] = &[
 #[test]
 fn an_authority_verifies_clients_while_it_is_valid() {
     for version in VERSIONS {
-        let changes: [Change; 2] = [
+        let changes: [CertificateChange; 2] = [
             |it| it.not_after = date_time_ymd(2000, 1, 1),
             |it| it.not_before = date_time_ymd(3000, 1, 1),
         ];
