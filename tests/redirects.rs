@@ -189,6 +189,14 @@ fn challenges_are_not_redirected() {
 }
 
 #[test]
+fn challenges_are_the_applications_without_a_webroot() {
+    let server = redirecting(&[]);
+    let (plain, target) = (server.address_of("http"), format!("/{CHALLENGES}/token"));
+    assert_eq!(send(plain, &get(&target)).json()["PATH_INFO"], target);
+    assert_eq!(send(plain, &get("/.well-known/other")).status, 308);
+}
+
+#[test]
 fn responses_over_https_forbid_plain_http() {
     let server = redirecting(&["--hsts", "31536000"]);
     let rule =

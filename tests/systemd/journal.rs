@@ -83,9 +83,7 @@ fn events_are_found_by_their_identifiers() {
         shop.break_code();
         assert_eq!(shop.attempt("reload").status.code(), Some(1), "{machine}");
         shop.deploy("two");
-        let worker = shop.evaluate("os.getpid()");
-        machine.said(&["sh", "-c", &format!("kill -SEGV {worker}")]);
-        until::holds("another worker", || shop.evaluate("os.getpid()") != worker);
+        shop.crash_worker();
         assert_eq!(shop.get("/wait").status, 504, "{machine}");
         let document = include_str!("../../docs/logging.md");
         for (id, text, priority) in EVENTS {

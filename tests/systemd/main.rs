@@ -134,9 +134,7 @@ fn what_has_crashed_is_replaced() {
         let shop = Shop::install(machine);
         shop.systemctl("start");
         let main = shop.main_pid();
-        let worker = shop.evaluate("os.getpid()");
-        machine.said(&["sh", "-c", &format!("kill -SEGV {worker}")]);
-        until::holds("another worker", || shop.evaluate("os.getpid()") != worker);
+        shop.crash_worker();
         assert_eq!(shop.main_pid(), main);
         machine.said(&["sh", "-c", &format!("kill -KILL {main}")]);
         shop.wait_for_another(&main);

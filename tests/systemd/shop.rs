@@ -188,6 +188,15 @@ impl<'a> Shop<'a> {
         self.post("/eval", python.as_bytes())
     }
 
+    /// Has its worker crash, and waits for another one.
+    pub(crate) fn crash_worker(&self) {
+        let worker = self.evaluate("os.getpid()");
+        self.machine.said(&["sh", "-c", &format!("kill -SEGV {worker}")]);
+        // A request that the worker gets at its end is reset.
+        until::holds("the end of the worker", || self.journal("err").contains(" died: SIGSEGV"));
+        until::holds("another worker", || self.evaluate("os.getpid()") != worker);
+    }
+
     /// The socket of the socket unit, as the host sees it.
     pub(crate) fn socket(&self) -> PathBuf {
         self.machine.path(&format!("/run/monoceros/{}.sock", self.name))
