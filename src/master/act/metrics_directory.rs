@@ -326,22 +326,40 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-    use std::time::{Duration, Instant};
 
     use monoceros_metrics::{Exposition, MetricsFormat};
 
     use super::*;
 
-    fn shm() -> Vec<PathBuf> {
-        vec![PathBuf::from("/dev/shm")]
+    /// A place of one test. The masters of others would remove what is made and left there.
+    struct Place([PathBuf; 1]);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let name = format!("monoceros-place-{name}-{}", std::process::id());
+            let path = Path::new("/dev/shm").join(name);
+            DirBuilder::new().mode(0o755).create(&path).unwrap();
+            Self([path])
+        }
+
+        fn start(&self) -> MetricsDirectory {
+            MetricsDirectory::make(None, &self.0).unwrap()
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            drop(fs::remove_dir_all(&self.0[0]));
+        }
     }
 
     #[test]
     fn a_directory_is_removed_with_its_content_and_no_link_is_followed() {
+        let place = Place::new("content");
         let outside = std::env::temp_dir().join(format!("monoceros-kept-{}", std::process::id()));
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("file"), "content").unwrap();
-        let directory = MetricsDirectory::make(None, &shm()).unwrap();
+        let directory = place.start();
         let path = directory.path().to_owned();
         fs::create_dir_all(path.join("a/b")).unwrap();
         fs::write(path.join("a/b/counter_p0.db"), "").unwrap();
@@ -355,20 +373,16 @@ mod tests {
 
     #[test]
     fn a_directory_that_no_process_uses_is_removed_by_the_next_master() {
-        let left = MetricsDirectory::make(None, &shm()).unwrap();
+        let place = Place::new("left");
+        let left = place.start();
         let path = left.path().to_owned();
-        let next = MetricsDirectory::make(None, &shm()).unwrap();
+        let next = place.start();
         assert!(path.exists(), "a master has it");
         let places = File::create(path.join(PLACES)).unwrap();
         places.set_len(2).unwrap();
         drop(left);
-        let last = MetricsDirectory::make(None, &shm()).unwrap();
-        // That of another test, which runs at the same time, may be about to remove it.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while path.exists() {
-            assert!(Instant::now() < deadline, "no process counts there any more");
-            std::thread::yield_now();
-        }
+        let last = place.start();
+        assert!(!path.exists(), "no process counts there any more");
         next.remove();
         last.remove();
         assert!(!next.path().exists() && !last.path().exists());
@@ -376,17 +390,12 @@ mod tests {
 
     #[test]
     fn what_an_interrupted_master_has_made_is_removed_by_the_next_one() {
-        let path = Path::new("/dev/shm").join(format!("{PREFIX}made-{}", std::process::id()));
+        let place = Place::new("interrupted");
+        let path = place.0[0].join(format!("{PREFIX}made"));
         fs::create_dir(&path).unwrap();
         fs::write(path.join("counter_p0.db"), "").unwrap();
-        let next = MetricsDirectory::make(None, &shm()).unwrap();
-        // Another test, which runs at the same time, may be about to remove it.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while path.exists() {
-            assert!(Instant::now() < deadline, "no master has it");
-            std::thread::yield_now();
-        }
-        next.remove();
+        let next = place.start();
+        assert!(!path.exists() && next.path().exists(), "no master has it");
     }
 
     #[test]
@@ -394,33 +403,29 @@ mod tests {
         if !is_root() {
             return;
         }
-        let base = Path::new("/dev/shm").join(format!("monoceros-base-{}", std::process::id()));
-        DirBuilder::new().mode(0o755).create(&base).unwrap();
+        let place = Place::new("root");
         let other = Credentials { uid: 12_345, gid: 12_345, groups: Vec::new() };
         let left = || {
-            let left = MetricsDirectory::make(Some(other.clone()), std::slice::from_ref(&base));
+            let left = MetricsDirectory::make(Some(other.clone()), &place.0);
             left.unwrap().path().to_owned()
         };
         let path = left();
         fs::write(path.join("counter_p0.db"), "").unwrap();
-        let next = MetricsDirectory::make(None, std::slice::from_ref(&base)).unwrap();
+        let next = place.start();
         assert!(!path.exists() && next.path().exists());
-        fs::set_permissions(&base, Permissions::from_mode(0o1777)).unwrap();
+        fs::set_permissions(&place.0[0], Permissions::from_mode(0o1777)).unwrap();
         let path = left();
-        let last = MetricsDirectory::make(None, std::slice::from_ref(&base)).unwrap();
+        drop(place.start());
         assert!(path.exists(), "any user may have made it");
-        next.remove();
-        last.remove();
-        fs::remove_dir(path).unwrap();
-        fs::remove_dir(base).unwrap();
     }
 
     #[test]
     fn masters_that_start_at_the_same_time_leave_each_other_their_directories() {
+        let place = Place::new("starts");
         let start = || {
-            let mut held = MetricsDirectory::make(None, &shm()).unwrap();
+            let mut held = place.start();
             for _ in 0..1000 {
-                let next = MetricsDirectory::make(None, &shm()).unwrap();
+                let next = place.start();
                 assert!(held.path().exists(), "another master removed it");
                 held.remove();
                 held = next;
@@ -435,7 +440,8 @@ mod tests {
 
     #[test]
     fn a_successor_takes_over_the_directory_of_this_user_only() {
-        let directory = MetricsDirectory::make(None, &shm()).unwrap();
+        let place = Place::new("successor");
+        let directory = place.start();
         let path = directory.path().to_owned();
         assert!(MetricsDirectory::take_over(path.clone(), None).is_ok());
         let other = Credentials { uid: own_uid() + 1, gid: 1, groups: Vec::new() };
@@ -443,12 +449,12 @@ mod tests {
         directory.remove();
         symlink("/dev/shm", &path).unwrap();
         assert!(MetricsDirectory::take_over(path.clone(), None).is_err(), "a link");
-        fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn only_plain_files_of_limited_size_are_read() {
-        let directory = MetricsDirectory::make(None, &shm()).unwrap();
+        let place = Place::new("files");
+        let directory = place.start();
         let path = directory.path().to_owned();
         let file = |key: &str| {
             let length = u8::try_from(key.len()).unwrap();
