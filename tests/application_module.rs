@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::support::cases::at_once;
 use crate::support::client::get;
 use crate::support::process;
 use crate::support::server::Server;
@@ -169,9 +170,9 @@ fn the_application_learns_of_its_worker_and_its_request() {
 
 #[test]
 fn a_callable_that_does_not_return_holds_the_worker_until_the_drain_is_over() {
-    for flags in WAYS {
+    at_once(&WAYS, |flags| {
         let setup = Setup::of("told:application").file("told.py", APPLICATION).file("hang", "");
-        let setup = setup.flags(&["--pythonpath=.", "--graceful-timeout", "1"]).flags(flags);
+        let setup = setup.flags(&["--pythonpath=.", "--graceful-timeout", "5"]).flags(flags);
         let server = setup.start();
         server.allow("");
         let worker = worker(&server);
@@ -179,5 +180,5 @@ fn a_callable_that_does_not_return_holds_the_worker_until_the_drain_is_over() {
         assert_eq!(server.wait_for_exit(), 0);
         assert!(!process::is_alive(worker));
         assert!(calls(&server, worker).contains(&"last".to_owned()), "{flags:?}");
-    }
+    });
 }

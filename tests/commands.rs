@@ -56,6 +56,9 @@ fn the_stacks_of_a_thread_that_is_stuck_in_c_are_shown() {
     let mut connection = server.connect();
     connection.send(get(&format!("/?{}", pipe.query())));
     let writer = pipe.open();
+    until::holds("a stuck thread", || {
+        ask(&server, &["stacks", "all"]).stdout.contains("in holds_the_lock\n")
+    });
     let answer = ask(&server, &["stacks", "all"]);
     assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
     assert_eq!(answer.stdout.matches("in holds_the_lock\n").count(), 1, "{}", answer.stdout);
@@ -143,7 +146,8 @@ fn more_workers_that_cannot_start_are_reported() {
     let text = "cannot serve: RuntimeError: broken now; the server tries again";
     assert!(answer.code == 1 && answer.stderr.contains(text), "{answer:?}");
     server.directory.write("code.py", STUCK);
-    assert_eq!(ask(&server, &["workers", "=2"]).code, 0);
+    // A worker that has read the old code before may be on its way.
+    until::holds("two workers", || ask(&server, &["workers", "=2"]).code == 0);
 }
 
 #[test]
@@ -244,11 +248,12 @@ fn commands_that_wait_end_with_the_server() {
         .file("hangs_later.py", HANGS_LATER)
         .flag("--pythonpath=.")
         .start();
-    let commands = [&["workers", "+1"][..], &["recycle", "all"]].map(|words| begin(&server, words));
+    let more = begin(&server, &["workers", "+1"]);
     until::holds("a second worker that loads", || server.workers().len() > 1);
+    let all = begin(&server, &["recycle", "all"]);
     server.wait_for_log("is due: an operator asks for it");
     server.signal(Signal::SIGTERM);
-    for answer in commands.map(end) {
+    for answer in [more, all].map(end) {
         let text = "failed: the server is stopping";
         assert!(answer.code == 1 && answer.stderr.contains(text), "{answer:?}");
     }

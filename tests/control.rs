@@ -63,7 +63,7 @@ fn last_words(mut socket: &Socket) -> String {
 fn a_stop_is_over_when_the_command_is() {
     let server = Setup::of("stream:route").workers(2).flags(&["--pid", "master.pid"]).start();
     let (mut busy, writer) = server.occupy("pipe");
-    let patience = ["stop", "--pid", "master.pid", "--timeout", "500ms"];
+    let patience = ["stop", "--pid", "master.pid", "--timeout", "3s"];
     let answer = run(server.directory.path(), &patience);
     assert_eq!((answer.code, answer.stdout.as_str()), (1, ""));
     assert!(answer.stderr.contains("is not gone within --timeout"), "{}", answer.stderr);

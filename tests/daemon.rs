@@ -121,6 +121,8 @@ fn winch_withdraws_the_workers_and_a_reload_brings_them_back() {
     assert_eq!(busy.response().status, 200, "what was begun is finished");
     server.wait_for_workers(0);
     server.signal(Signal::SIGWINCH);
+    // It changes nothing, so there is no line. Of two signals at once the reload would be first.
+    until::holds("a master that has read it", || process::is_asleep(server.pid()));
     let mut waiting = server.connect();
     waiting.send(get("/"));
     server.signal(Signal::SIGHUP);

@@ -124,7 +124,7 @@ fn workers_that_die_or_are_stopped_one_by_one_are_replaced() {
 /// As supervisord with `stopasgroup`, and a terminal that is closed, do.
 #[test]
 fn a_signal_to_all_processes_loses_nothing() {
-    let server = Setup::of("stream:route").flags(&HOUR).workers(2).start();
+    let server = Setup::of("stream:route").flags(&HOUR).workers(2).patient().start();
     server.allow("died:");
     let load = Load::start(server.address(), 4);
     load.proceed(100);
@@ -170,7 +170,7 @@ fn other_commands_are_refused_in_the_delay_and_a_stop_waits_for_it() {
     let stop = command(&server, &["stop"]).spawn().unwrap();
     server.wait_for_log(BEGUN);
     // A second one does not hurry.
-    let (code, text) = run(&server, &["stop", "--timeout", "100ms"]);
+    let (code, text) = run(&server, &["stop", "--timeout", "3s"]);
     assert!(code == 1 && text.contains("is not gone within --timeout"), "{text}");
     let (code, text) = run(&server, &["status"]);
     assert!(code == 0 && text.contains("; stopping after shutdown-delay"), "{text}");

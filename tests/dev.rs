@@ -3,7 +3,7 @@
 use crate::support::client::Connection;
 use crate::support::console::Console;
 use crate::support::directory::Directory;
-use crate::support::setup::{Setup, program, python};
+use crate::support::setup::{Setup, own_ip, program, python};
 use crate::support::until;
 
 const ADDRESS: &str = "--bind 127.0.0.1:0";
@@ -223,7 +223,8 @@ fn there_are_no_colours_when_they_are_not_wanted() {
 #[test]
 fn the_server_ends_with_its_terminal() {
     let project = project();
-    let console = Console::run(project.path(), &format!("dev {ADDRESS}"), &[]);
+    // Of no other test, also afterwards.
+    let console = Console::run(project.path(), &format!("dev --bind {}:0", own_ip()), &[]);
     let address = console.address();
     // Waits until no process of it is left.
     drop(console);

@@ -273,12 +273,15 @@ fn the_access_log_names_the_client_and_the_error_log_the_proxy() {
     let format = ["--access-logformat", "%(h)s %(s)s %({remote_addr}e)s %({wsgi.url_scheme}e)s"];
     let server = Setup::of("environ").flags(&flags).flags(&format).start();
     let from = ("X-Forwarded-For", "1.2.3.4");
+    let read = || server.directory.read("access.log");
     ask(&server, "/", &[from, ("X-Forwarded-Proto", "https")]);
+    // A line comes after its response: the next request could be first.
+    until::holds("a line", || read().lines().count() == 1);
     // The server refuses these by itself: one at the end of its head, the other by its body.
     ask(&server, "/", &[from, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "off")]);
+    until::holds("two lines", || read().lines().count() == 2);
     let chunked = ("Transfer-Encoding", "chunked");
     server.ask(request("PUT", "/", &[from, chunked], "") + "x\r\n");
-    let read = || server.directory.read("access.log");
     until::holds("three lines", || read().lines().count() == 3);
     let log = read();
     let lines: Vec<_> = log.lines().collect();

@@ -151,7 +151,7 @@ fn the_access_log_has_the_bytes_that_the_client_can_have_received() {
 
 #[test]
 fn responses_that_a_worker_cannot_send_before_its_end_are_logged() {
-    let server = open_ended(&["--graceful-timeout", "3"]);
+    let server = open_ended(&["--graceful-timeout", "8"]);
     server.allow("SIGKILL");
     let _client = begun(&server);
     server.signal(Signal::SIGHUP);

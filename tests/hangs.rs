@@ -166,12 +166,15 @@ fn a_request_that_holds_the_interpreters_lock_gets_504_and_its_worker_is_replace
 
 /// `/lock` makes the file `begun`, and sleeps with the interpreter's lock.
 const SLEEPING: &str = "
-import ctypes, time
+import ctypes, sys, time
+
+C = ctypes.PyDLL(None)
 
 def application(environ, start_response):
     if environ['PATH_INFO'] == '/lock':
-        open('begun', 'w').close()
-        ctypes.PyDLL(None).sleep(3600)
+        sys.setswitchinterval(3600)
+        C.creat(b'begun', 0o600)
+        C.sleep(3600)
     if environ['PATH_INFO'] == '/slow':
         time.sleep(0.05)
     start_response('200 OK', [('Content-Length', '0')])
@@ -315,10 +318,10 @@ fn no_worker_is_killed_after_a_suspend_of_the_machine() {
     // Longer than a request may take, and a worker be silent.
     until::passes(Duration::from_secs(6));
     process::signal(-server.pid(), Signal::SIGCONT);
-    server.signal(Signal::SIGTTIN);
-    server.wait_for_workers(3);
     writer.finish();
     assert_eq!(connection.response().status, 200);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(3);
     assert!(old.iter().all(|pid| process::is_alive(*pid)), "{:?}", server.workers());
 }
 

@@ -72,13 +72,14 @@ fn a_handshake_that_fails_is_one_event_and_a_client_that_leaves_is_none() {
     let stranger = TlsClient::new(&Authority::new("Other"));
     assert!(stranger.connect(server.address()).is_err());
     until::holds("it counted too", || given_up(&server, "handshake") == 3);
+    server.wait_for_log_times(": closed 127.0.0.1:", 3);
     assert_eq!(server.log().matches(": closed 127.0.0.1:").count(), 3, "{}", server.log());
 }
 
 #[test]
 fn a_handshake_that_stalls_is_given_up_and_silence_is_not_counted() {
     let (setup, client) = https("environ");
-    let server = setup.flags(&["--tls-handshake-timeout", "1"]).start();
+    let server = setup.flags(&["--tls-handshake-timeout", "4"]).start();
     let (mut silent, mut stalled) = (server.connect(), server.connect());
     stalled.send(HELLO);
     stalled.assert_closed();

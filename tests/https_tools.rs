@@ -309,7 +309,7 @@ fn wrk_sees_no_error_while_all_is_replaced() {
     let seconds = load_seconds();
     let length = format!("-d{seconds}s");
     let mut command = Command::new("wrk");
-    command.args(["-t1", "-c8", &length, &site.url("/")]).stdin(Stdio::null());
+    command.args(["-t1", "-c8", "--timeout", "30s", &length, &site.url("/")]).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let begun = Instant::now();
     let mut wrk = environment::clear(&mut command).spawn().unwrap();

@@ -200,14 +200,15 @@ fn every_atom_of_gunicorns_format_is_known() {
     let worker = server.workers()[0];
     let expected = format!(
         "h=127.0.0.1 l=- u=- r=GET /a%20b?q=1 HTTP/1.1 m=GET U=/a b q=q=1 H=HTTP/1.1 s=200 B=0 b=0 \
-         f=- a=- p=<{worker}> own=mine type=application/octet-stream raw=/a%20b?q=1 none=- T=0 M="
+         f=- a=- p=<{worker}> own=mine type=application/octet-stream raw=/a%20b?q=1 none=- T="
     );
     // gunicorn's U is the path as PATH_INFO has it.
     assert!(line.starts_with(&expected), "{line}\n{expected}");
     let rest: Vec<_> = line[expected.len()..].split(' ').collect();
     assert!(rest[0].parse::<u64>().is_ok(), "{rest:?}");
-    assert!(rest[1].strip_prefix("D=").is_some_and(|text| text.parse::<u64>().is_ok()), "{rest:?}");
-    assert!(rest[2].strip_prefix("L=").is_some_and(|text| text.parse::<f64>().is_ok()), "{rest:?}");
+    assert!(rest[1].strip_prefix("M=").is_some_and(|text| text.parse::<u64>().is_ok()), "{rest:?}");
+    assert!(rest[2].strip_prefix("D=").is_some_and(|text| text.parse::<u64>().is_ok()), "{rest:?}");
+    assert!(rest[3].strip_prefix("L=").is_some_and(|text| text.parse::<f64>().is_ok()), "{rest:?}");
 }
 
 #[test]

@@ -308,7 +308,7 @@ fn shop(metrics: SocketAddr) -> (Server, Arc<TlsClient>) {
     let setup = server("shop_metrics", metrics)
         .file("shop_metrics.py", "from django_metrics import application\n")
         .certificate(&certificate.issue())
-        .flags(&["--static", "/static/=static", "--timeout", "2"])
+        .flags(&["--static", "/static/=static", "--timeout", "6"])
         .workers(3);
     fs::create_dir(setup.directory.join("static")).unwrap();
     let setup = setup.file("static/style.css", "a {}");

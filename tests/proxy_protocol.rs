@@ -1,11 +1,10 @@
 //! The PROXY protocol: which senders may use its header, and what becomes of it.
 
-use std::net::TcpListener;
-
 use crate::given_up::given_up;
 use crate::support::cases::at_once;
 use crate::support::certificate::Authority;
 use crate::support::client::{Connection, get};
+use crate::support::proxy::free_address;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::tls::TlsClient;
@@ -105,6 +104,7 @@ fn what_is_no_header_of_the_expected_version_is_closed_and_counted() {
         }
         let count = headers.len() as u64;
         until::holds("all of them counted", || given_up(&server, "proxy-header") == count);
+        server.wait_for_log_times(": closed 127.0.0.1:", headers.len());
         assert_eq!(server.log().matches(": closed 127.0.0.1:").count(), headers.len());
         // A client that leaves without having sent anything is nothing to report.
         drop(server.connect());
@@ -162,9 +162,7 @@ fn the_header_precedes_the_handshake() {
 
 #[test]
 fn an_address_has_its_own_mode() {
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = other.local_addr().unwrap();
-    drop(other);
+    let address = free_address();
     let bind = format!("http://{address}?proxy-protocol=v1");
     let server = Setup::bare()
         .apps()
@@ -188,7 +186,7 @@ fn an_address_has_its_own_mode() {
 fn a_header_that_takes_too_long_is_given_up_and_silence_is_not_counted() {
     at_once(&["v1", "auto"], |mode| {
         let setup = Setup::of("environ").flags(&["--proxy-protocol", mode]);
-        let server = setup.flags(&["--tls-handshake-timeout", "1"]).start();
+        let server = setup.flags(&["--tls-handshake-timeout", "4"]).start();
         let (mut silent, mut slow) = (server.connect(), server.connect());
         slow.send("PROXY TCP4 192.0");
         assert!(slow.rest().unwrap_or_default().is_empty());

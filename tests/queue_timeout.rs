@@ -42,7 +42,7 @@ fn reached(server: &Server) -> String {
 #[test]
 fn while_every_thread_is_stuck_requests_that_wait_get_503_and_never_reach_the_application() {
     at_once(&[1, 2], |threads| {
-        let server = setup(threads, "1").start();
+        let server = setup(threads, "3").start();
         server.allow("--queue-timeout");
         let mut open = server.connect();
         assert_eq!(open.get("/open").status, 200);
@@ -86,7 +86,7 @@ fn a_request_whose_turn_comes_in_time_is_served() {
 #[test]
 fn at_a_unix_socket_requests_that_wait_get_503_too() {
     let setup = Setup::bare().apps().flags(&["recording:application", "--pythonpath=."]);
-    let setup = setup.file("recording.py", RECORDING).flags(&["--queue-timeout", "1"]);
+    let setup = setup.file("recording.py", RECORDING).flags(&["--queue-timeout", "3"]);
     let server = setup.flags(&["--bind", "unix:socket"]).start();
     server.allow("--queue-timeout");
     let connect = || Connection::unix(&server.directory.join("socket")).unwrap();

@@ -28,11 +28,14 @@ fn term_waits_for_requests_in_flight() {
     let (mut connection, writer) = server.occupy("pipe");
     server.signal(Signal::SIGTERM);
     server.wait_for_workers(1);
-    // The other worker has got the message to drain when it has opened its log again,
+    // The other worker has got the message to drain when it has the new file of its log,
     // since that message is sent later.
     fs::remove_file(server.directory.join("access")).unwrap();
     server.signal(Signal::SIGUSR1);
-    until::holds("a log opened again", || server.directory.join("access").exists());
+    let worker = server.workers()[0];
+    until::holds("a log opened again", || {
+        process::descriptors(worker).unwrap().iter().any(|it| it.ends_with("/access"))
+    });
     writer.finish();
     let response = connection.response();
     assert_eq!(response.status, 200);

@@ -31,7 +31,7 @@ def computes_here(pipe):
 
 fn setup() -> Setup {
     let setup = Setup::of("slow:application").file("slow.py", &calling(FUNCTIONS));
-    setup.flags(&["--pythonpath=.", "--slow-request", "0.5"])
+    setup.flags(&["--pythonpath=.", "--slow-request", "2"])
 }
 
 /// A client whose request does not end before its writer.
@@ -82,7 +82,7 @@ fn the_stacks_of_a_slow_request_are_logged_once_while_it_runs() {
 
 #[test]
 fn the_report_counts_the_requests_behind_and_the_processor_time() {
-    let server = setup().flags(&["--slow-request", "2"]).start();
+    let server = setup().start();
     server.allow("longer than slow-request");
     let (mut connection, writer) = occupy(&server, "busy-1", "computes_here");
     let mut behind: Vec<_> = (0..2).map(|_| server.connect()).collect();

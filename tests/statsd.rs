@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::client::Connection;
+use crate::support::proxy::free_address;
 use crate::support::server::Server;
 use crate::support::setup::{Setup, python};
 use crate::support::until;
@@ -115,6 +116,8 @@ fn the_figures_are_those_of_gunicorn() {
     let ends = [
         ("shop.gunicorn.requests", "c|@1.0", 12),
         ("shop.gunicorn.request.duration", "ms", 12),
+        ("shop.gunicorn.request.status.200", "c|@1.0", 7),
+        ("shop.gunicorn.request.status.404", "c|@1.0", 3),
         ("shop.gunicorn.request.status.500", "c|@1.0", 2),
         ("shop.gunicorn.log.exception", "c|@1.0", 2),
         ("shop.gunicorn.workers", "g", 2),
@@ -126,7 +129,7 @@ fn the_figures_are_those_of_gunicorn() {
     }
     server.stop();
     // gunicorn sends to the same socket, from a port that is free a moment before.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = free_address();
     let other_socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let directory = crate::support::directory::Directory::new();
     std::fs::write(directory.join("figures.py"), APPLICATION).unwrap();

@@ -168,7 +168,7 @@ fn a_client_that_sends_a_part_of_something_does_not_have_the_worker_killed() {
     let certificate = Authority::new("tests").server(&["localhost"]).issue();
     let flags = ["--bind", "http://127.0.0.1:0", "--bind", "https://[::1]:0"];
     let setup = Setup::bare().apps().flags(&flags).certificate(&certificate);
-    let server = setup.flags(&["--graceful-timeout", "3", "stream:route"]).start();
+    let server = setup.flags(&["--graceful-timeout", "8", "stream:route"]).start();
     // A head, an opening of TLS, and a connection that is closed slowly.
     let mut head = Connection::tcp(server.address_of("http")).unwrap();
     head.send("GET / HTTP/1.1\r\nHo");

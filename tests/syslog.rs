@@ -196,10 +196,13 @@ fn a_syslog_that_comes_back_gets_the_number_of_lost_messages() {
     let setup = Setup::of("faults");
     let path = setup.directory.join("syslog");
     let address = format!("unix://{}", path.display());
-    let server = setup.flags(&["--log-syslog", "--log-syslog-to", &address]).start();
+    let flags = ["--log-syslog", "--log-syslog-to", &address, "--access-logfile", "access"];
+    let server = setup.flags(&flags).start();
     for _ in 0..3 {
         assert_eq!(server.get("/lost").status, 200);
     }
+    // A line comes after its response.
+    until::holds("their lines", || server.directory.read("access").lines().count() == 3);
     let unix = UnixDatagram::bind(&path).unwrap();
     unix.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
     let mut bytes = [0; 16 * 1024];

@@ -99,12 +99,16 @@ impl Drop for Terminal<'_> {
 fn the_server_and_its_workers_are_on_the_screen_and_keys_change_it() {
     let server = Setup::of("stream:route").workers(2).start();
     let Some(terminal) = Terminal::open(&server, &server.pid().to_string()) else { return };
-    let screen = terminal.wait_for("workers   2 of 2 ");
+    terminal.wait_for("workers   2 of 2 ");
+    // The screen may be shown in part.
+    until::holds("the last line", || {
+        terminal.screen().lines().nth(23).is_some_and(|line| line.starts_with("q quit"))
+    });
+    let screen = terminal.screen();
     assert!(screen.contains("stream:route"), "{screen}");
     for pid in server.workers() {
         assert!(screen.contains(&format!(" {pid} ")), "{pid} in {screen}");
     }
-    assert!(screen.lines().nth(23).unwrap().starts_with("q quit"), "{screen}");
     let (mut busy, writer) = server.occupy("pipe");
     terminal.wait_for("s GET /");
     writer.finish();

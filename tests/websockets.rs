@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::browser::Browser;
+use crate::support::cases::LIMIT;
 use crate::support::certificate::Authority;
 use crate::support::client::{Connection, Stream, get, request};
 use crate::support::pipe::Pipe;
@@ -320,7 +321,7 @@ fn a_connection_stays_the_servers_until_the_application_uses_its_socket() {
 
 #[test]
 fn a_silent_connection_is_not_ended_by_the_timeout_of_requests() {
-    for ways in Ways::both(|| plain_server().threads(2).flags(&["--timeout", "1"])) {
+    for ways in Ways::both(|| plain_server().threads(2).flags(&LIMIT)) {
         ways.server.allow("/wait");
         ways.server.allow("timeout");
         let mut taken = ways.take("/echo");
@@ -340,7 +341,7 @@ fn a_silent_connection_is_not_ended_by_the_timeout_of_requests() {
 
 #[test]
 fn a_drain_waits_for_a_connection_and_closes_it_at_its_end() {
-    for ways in Ways::both(|| plain_server().flags(&["--graceful-timeout", "3"])) {
+    for ways in Ways::both(|| plain_server().flags(&["--graceful-timeout", "8"])) {
         let worker = ways.server.workers()[0];
         let mut taken = ways.take("/echo");
         ways.server.signal(Signal::SIGHUP);

@@ -69,11 +69,11 @@ impl Load {
         self.end().1 as u64
     }
 
-    fn end(self) -> (BTreeSet<String>, usize) {
+    fn end(mut self) -> (BTreeSet<String>, usize) {
         self.tally.stop.store(true, Ordering::Relaxed);
         let mut seen = BTreeSet::new();
         let mut failures = Vec::new();
-        for client in self.clients {
+        for client in std::mem::take(&mut self.clients) {
             let (bodies, failed) = client.join().unwrap();
             seen.extend(bodies);
             failures.extend(failed);
@@ -81,6 +81,13 @@ impl Load {
         let answers = self.tally.answers.load(Ordering::Relaxed);
         assert!(failures.is_empty(), "{} failed beside {answers}: {failures:?}", failures.len());
         (seen, answers)
+    }
+}
+
+impl Drop for Load {
+    /// Also of a test that has failed: the port may be that of another one next.
+    fn drop(&mut self) {
+        self.tally.stop.store(true, Ordering::Relaxed);
     }
 }
 

@@ -332,9 +332,9 @@ mod tests {
     use super::*;
 
     /// A place of one test. The masters of others would remove what is made and left there.
-    struct Place([PathBuf; 1]);
+    struct MemoryPlace([PathBuf; 1]);
 
-    impl Place {
+    impl MemoryPlace {
         fn new(name: &str) -> Self {
             let name = format!("monoceros-place-{name}-{}", std::process::id());
             let path = Path::new("/dev/shm").join(name);
@@ -347,7 +347,7 @@ mod tests {
         }
     }
 
-    impl Drop for Place {
+    impl Drop for MemoryPlace {
         fn drop(&mut self) {
             drop(fs::remove_dir_all(&self.0[0]));
         }
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_removed_with_its_content_and_no_link_is_followed() {
-        let place = Place::new("content");
+        let place = MemoryPlace::new("content");
         let outside = std::env::temp_dir().join(format!("monoceros-kept-{}", std::process::id()));
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("file"), "content").unwrap();
@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_no_process_uses_is_removed_by_the_next_master() {
-        let place = Place::new("left");
+        let place = MemoryPlace::new("left");
         let left = place.start();
         let path = left.path().to_owned();
         let next = place.start();
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn what_an_interrupted_master_has_made_is_removed_by_the_next_one() {
-        let place = Place::new("interrupted");
+        let place = MemoryPlace::new("interrupted");
         let path = place.0[0].join(format!("{PREFIX}made"));
         fs::create_dir(&path).unwrap();
         fs::write(path.join("counter_p0.db"), "").unwrap();
@@ -403,7 +403,7 @@ mod tests {
         if !is_root() {
             return;
         }
-        let place = Place::new("root");
+        let place = MemoryPlace::new("root");
         let other = Credentials { uid: 12_345, gid: 12_345, groups: Vec::new() };
         let left = || {
             let left = MetricsDirectory::make(Some(other.clone()), &place.0);
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn masters_that_start_at_the_same_time_leave_each_other_their_directories() {
-        let place = Place::new("starts");
+        let place = MemoryPlace::new("starts");
         let start = || {
             let mut held = place.start();
             for _ in 0..1000 {
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_successor_takes_over_the_directory_of_this_user_only() {
-        let place = Place::new("successor");
+        let place = MemoryPlace::new("successor");
         let directory = place.start();
         let path = directory.path().to_owned();
         assert!(MetricsDirectory::take_over(path.clone(), None).is_ok());
@@ -453,7 +453,7 @@ mod tests {
 
     #[test]
     fn only_plain_files_of_limited_size_are_read() {
-        let place = Place::new("files");
+        let place = MemoryPlace::new("files");
         let directory = place.start();
         let path = directory.path().to_owned();
         let file = |key: &str| {

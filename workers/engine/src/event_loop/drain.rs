@@ -15,8 +15,8 @@ const IDLE_ORPHANED: Duration = Duration::from_millis(250);
 const RESERVE_MS: u64 = 200;
 
 /// How long before its deadline it gives up what has not been sent, at most: the log
-/// lines must be written.
-const GIVE_UP_MS: u64 = 300;
+/// lines must be written, the application ends, and the machine may be busy.
+const GIVE_UP_MS: u64 = 1_000;
 
 /// How long an application side that was stuck may take to end.
 const STUCK_END_MS: u64 = 1_000;

@@ -687,7 +687,7 @@ fn a_body_on_a_stream_that_the_application_takes_as_it_arrives_is_limited_too() 
 
 #[test]
 fn a_stream_that_waits_too_long_for_a_thread_gets_503() {
-    let options = Options { queue_timeout: Duration::from_millis(50), ..options() };
+    let options = Options { queue_timeout: Duration::from_secs(2), ..options() };
     let (engine, release) = start("toy-overdue", options);
     let mut client = ToyClient::connect(&engine);
     client.get(1, "/wait");
