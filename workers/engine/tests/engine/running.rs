@@ -22,7 +22,7 @@ use monoceros_wire::scoreboard::{BoardShape, Scoreboard};
 use monoceros_wire::{Generation, Slot};
 
 /// Long enough for a loaded machine; a test that passes never waits for it.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The worker without its application threads. It ends when this is dropped, as a
 /// worker whose master has died; its threads stay.
