@@ -26,7 +26,7 @@ use crate::master::decide::planner::PlanTarget;
 use crate::master::decide::pool_size::PoolSize;
 use crate::master::decide::reconcile::{MoldTasks, Reconciler, Wanted};
 use crate::master::decide::recycling::{self, Recycler};
-use crate::master::decide::reload::Reload;
+use crate::master::decide::reload::{ForkedGeneration, Reload};
 use crate::master::decide::roster::{LeaveReason, Role, Roster, WorkerEntry, WorkerState};
 use crate::master::decide::sample::WorkerSample;
 use crate::master::decide::settings::{MasterSettings, TimeLimits};
@@ -182,22 +182,24 @@ impl WorkerPool {
     /// Replaces a worker that is due, if it is its turn, and carries out the plan.
     pub(crate) fn reconcile(&mut self, context: PoolContext, actions: &mut Actions) {
         recycling::choose_next(&mut self.roster, context.reload.rolling_to().is_some());
-        let (forked, tasks) = (context.reload.forked(), context.tasks);
-        let target = self.target(context.reload, context.is_booting);
-        let settings = context.settings();
-        let shows_failure = context.reload.shows_failure();
-        let wanted = Wanted { target, settings, forked: &forked, tasks, shows_failure };
+        let forked = context.reload.forked();
+        let wanted = self.wanted(context, &forked);
         self.reconciler.reconcile(&mut self.roster, wanted, context.now, actions);
     }
 
     /// Retires the molds of generations that no longer serve.
     pub(crate) fn reconcile_molds(&mut self, context: PoolContext, actions: &mut Actions) {
-        let (forked, tasks) = (context.reload.forked(), context.tasks);
-        let target = self.target(context.reload, context.is_booting);
-        let settings = context.settings();
-        let shows_failure = context.reload.shows_failure();
-        let wanted = Wanted { target, settings, forked: &forked, tasks, shows_failure };
+        let forked = context.reload.forked();
+        let wanted = self.wanted(context, &forked);
         self.reconciler.reconcile_molds(&mut self.roster, wanted, context.now, actions);
+    }
+
+    /// What the workers are to be. `forked` is that of the context's generations.
+    fn wanted<'a>(&self, context: PoolContext<'a>, forked: &'a [ForkedGeneration]) -> Wanted<'a> {
+        let target = self.target(context.reload, context.is_booting);
+        let (settings, tasks) = (context.reload.settings(), context.tasks);
+        let shows_failure = context.reload.shows_failure();
+        Wanted { target, settings, forked, tasks, shows_failure }
     }
 
     /// Reads the scoreboards from now on.
