@@ -201,7 +201,7 @@ mod tests {
         let draining = |idle| Life::Draining {
             deadline_ms: 5000,
             last_begin_ms: 3750,
-            give_up_ms: 4700,
+            give_up_ms: 4000,
             end_ms: 5000,
             idle,
         };
