@@ -34,14 +34,6 @@ fn log(server: &Server) -> String {
     server.directory.read("access.log")
 }
 
-/// The lines of the access log, of which there must be so many.
-fn lines(server: &Server, count: usize) -> Vec<String> {
-    until::holds("lines in the access log", || log(server).lines().count() >= count);
-    let lines: Vec<_> = log(server).lines().map(str::to_owned).collect();
-    assert_eq!(lines.len(), count, "{lines:#?}");
-    lines
-}
-
 fn ours(format: &str) -> Setup {
     let flags = ["--access-logfile", "access.log", "--access-logformat", format];
     let setup = Setup::of("compared:application").file("compared.py", APPLICATION);
@@ -88,9 +80,9 @@ fn logged(setup: Setup, requests: &[String]) -> Vec<String> {
     for (index, request) in requests.iter().enumerate() {
         let mut connection = server.connect();
         connection.send(request);
-        lines(&server, index + 1);
+        server.access_lines(index + 1);
     }
-    lines(&server, requests.len())
+    server.access_lines(requests.len())
 }
 
 #[test]
@@ -129,7 +121,7 @@ fn other_bytes_are_escaped_once() {
     let server = ours("%(U)s|%({path_info}e)s|%({x-own}i)s|%({http_x_own}e)s").start();
     server.ask(b"GET /caf%C3%A9%0a%1b HTTP/1.1\r\nHost: a\r\nX-Own: \xe9\t\x85\r\n\r\n");
     let path = r"/caf\xc3\xa9\x0a\x1b";
-    assert_eq!(lines(&server, 1)[0], format!(r"{path}|{path}|\xe9\x09\x85|\xe9\x09\x85"));
+    assert_eq!(server.access_lines(1)[0], format!(r"{path}|{path}|\xe9\x09\x85|\xe9\x09\x85"));
 }
 
 #[test]
@@ -137,7 +129,7 @@ fn a_client_can_neither_close_a_quote_nor_keep_it_open() {
     let server = ours(r#""%(a)s" "%({x-own}i)s""#).start();
     let headers = [("User-Agent", r#"a\" 200 "b"#), ("X-Own", r"c\")];
     server.ask(request("GET", "/", &headers, ""));
-    assert_eq!(lines(&server, 1)[0], r#""a\\\" 200 \"b" "c\\""#);
+    assert_eq!(server.access_lines(1)[0], r#""a\\\" 200 \"b" "c\\""#);
 }
 
 #[test]
@@ -152,7 +144,7 @@ fn requests_that_the_settings_exclude_have_no_line() {
     for target in ["/healthzone", "/healthz/../admin", "/files/small"] {
         server.get(target);
     }
-    let mut lines = lines(&server, 3);
+    let mut lines = server.access_lines(3);
     lines.sort();
     let expected = [
         "GET /files/small HTTP/1.1 200",
@@ -200,12 +192,12 @@ fn a_line_in_json_is_one_object_that_no_client_can_break() {
     head.extend_from_slice(b"X-Forwarded-Proto: https\r\nConnection: close\r\n\r\nbody");
     server.ask(&head);
     // A line comes after its response: the next request could be first.
-    lines(&server, 1);
+    server.access_lines(1);
     let raw = b"GET /b HTTP/1.1\r\nHost: a\r\nUser-Agent: \xff\t\xc3\xa9\xe2\x80\xa8\r\n\r\n";
     let made = server.ask(raw).header("x-request-id").map(str::to_owned);
-    lines(&server, 2);
+    server.access_lines(2);
     server.ask("GET /\u{1} HTTP/1.1\r\n\r\n");
-    let log = lines(&server, 3);
+    let log = server.access_lines(3);
     let read: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [first, second, third] = &read[..] else { panic!("{log:?}") };
     for (name, value) in [

@@ -187,9 +187,7 @@ fn is_settled(log: &str) -> bool {
 fn what_the_application_writes_whenever_it_is_loaded_does_not_reload_without_end() {
     let server = setup().file("shown.py", GENERATING).start();
     server.allow("[WARNING]");
-    // This takes eleven loads.
-    let text = "generated.py is written whenever the application is loaded";
-    until::within(until::DEADLINE * 10, || server.log().contains(text).then_some(())).expect(text);
+    server.wait_for_log("generated.py is written whenever the application is loaded");
     // Once more, since a person may have written it.
     until::holds("the last reload", || is_settled(&server.log()));
     let count = || server.log().matches("generated.py has changed").count();

@@ -4,7 +4,6 @@
 use nix::sys::signal::Signal;
 
 use crate::support::process;
-use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -50,27 +49,10 @@ fn setup(text: &str, flags: &[&str]) -> Setup {
     Setup::of("starting:application").file("starting.py", text).flag("--pythonpath=.").flags(flags)
 }
 
-/// Stops a server. A stop at once gives the exit functions 1.5 s. A busy machine may need longer:
-/// then it is stopped again, with another server.
-fn stopped(start: impl Fn() -> Server, signal: Signal) -> (Server, Vec<i32>) {
-    for _ in 0..5 {
-        let server = start();
-        let processes = server.workers();
-        server.signal(signal);
-        assert_eq!(server.wait_for_exit(), 0);
-        if !server.log().contains("exit functions have not ended within") {
-            return (server, processes);
-        }
-        let left = || process::marked(&server.mark, server.directory.path());
-        left().into_iter().for_each(|pid| process::signal(pid, Signal::SIGKILL));
-        until::holds("an end", || left().is_empty());
-    }
-    panic!("exit functions have not ended in time five times");
-}
-
 #[test]
 fn processes_that_the_application_has_started_end_with_the_server() {
-    // One helper each has time to end within a stop at once.
+    // A stop at once gives the exit functions 1.5 s: one helper each ends within that
+    // also on a loaded machine.
     let cases = [
         (Signal::SIGTERM, &HELPERS[..]),
         (Signal::SIGINT, &HELPERS[..1]),
@@ -79,12 +61,11 @@ fn processes_that_the_application_has_started_end_with_the_server() {
     ];
     for flags in WAYS {
         for (signal, helpers) in cases {
-            let start = || {
-                let server = starting(helpers, flags).start();
-                assert_eq!(server.get("/").status, 200);
-                server
-            };
-            let (server, processes) = stopped(start, signal);
+            let server = starting(helpers, flags).start();
+            assert_eq!(server.get("/").status, 200);
+            let processes = server.workers();
+            server.signal(signal);
+            assert_eq!(server.wait_for_exit(), 0);
             let ended = server.directory.read("ended");
             for pid in processes {
                 assert!(ended.contains(&format!("{pid}\n")), "{flags:?} {signal}: {pid}, {ended}");
@@ -96,17 +77,14 @@ fn processes_that_the_application_has_started_end_with_the_server() {
 #[test]
 fn processes_of_the_application_end_also_while_a_request_runs() {
     for flags in WAYS {
-        let start = || {
-            let server = starting(&HELPERS[..1], flags).start();
-            let pipe = server.directory.path().join("pipe");
-            nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-            let mut connection = server.connect();
-            connection.send(crate::support::client::get("/wait"));
-            until::holds("a request", || server.directory.path().join("waiting").exists());
-            // The request runs on without its client.
-            server
-        };
-        let (server, _) = stopped(start, Signal::SIGINT);
+        let server = starting(&HELPERS[..1], flags).start();
+        let pipe = server.directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut connection = server.connect();
+        connection.send(crate::support::client::get("/wait"));
+        until::holds("a request", || server.directory.path().join("waiting").exists());
+        server.signal(Signal::SIGINT);
+        assert_eq!(server.wait_for_exit(), 0);
         assert!(!server.directory.read("ended").is_empty(), "{flags:?}");
     }
 }

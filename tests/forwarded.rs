@@ -8,7 +8,6 @@ use serde_json::Value;
 use crate::support::client::{Connection, Response, request};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
-use crate::support::until;
 
 /// The server does not trust this machine.
 const UNTRUSTED: [&str; 2] = ["--forwarded-allow-ips", "192.0.2.1"];
@@ -273,18 +272,15 @@ fn the_access_log_names_the_client_and_the_error_log_the_proxy() {
     let format = ["--access-logformat", "%(h)s %(s)s %({remote_addr}e)s %({wsgi.url_scheme}e)s"];
     let server = Setup::of("environ").flags(&flags).flags(&format).start();
     let from = ("X-Forwarded-For", "1.2.3.4");
-    let read = || server.directory.read("access.log");
     ask(&server, "/", &[from, ("X-Forwarded-Proto", "https")]);
     // A line comes after its response: the next request could be first.
-    until::holds("a line", || read().lines().count() == 1);
+    server.access_lines(1);
     // The server refuses these by itself: one at the end of its head, the other by its body.
     ask(&server, "/", &[from, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Ssl", "off")]);
-    until::holds("two lines", || read().lines().count() == 2);
+    server.access_lines(2);
     let chunked = ("Transfer-Encoding", "chunked");
     server.ask(request("PUT", "/", &[from, chunked], "") + "x\r\n");
-    until::holds("three lines", || read().lines().count() == 3);
-    let log = read();
-    let lines: Vec<_> = log.lines().collect();
+    let lines = server.access_lines(3);
     assert_eq!(lines[0], "1.2.3.4 200 1.2.3.4 https");
     assert_eq!(lines[1], "127.0.0.1 400 - -", "such a request has no client");
     assert_eq!(lines[2], "1.2.3.4 400 - -");

@@ -264,7 +264,7 @@ fn large_responses_for_slow_clients_take_a_bounded_amount_of_memory() {
     let resident = || process::status(worker, "VmRSS")[0].parse::<u64>().unwrap() >> 10;
     assert_eq!(server.get("/page").body.len(), 10_000_000);
     let before = resident();
-    let mut clients: Vec<_> = (0..20)
+    let mut clients: Vec<_> = (0..40)
         .map(|_| {
             let mut connection = server.connect();
             connection.send(get("/page"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use nix::sys::signal::Signal;
 
+use crate::support::cases::until_reached;
 use crate::support::process;
 use crate::support::server::Server;
 use crate::support::setup::Setup;
@@ -133,13 +134,10 @@ fn a_file_and_a_hook_that_hang_are_named_and_bounded() {
         ("if True:\n", "cannot run conf.py: it has not ended within boot-timeout"),
         ("def when_ready(server):\n", "the hook when_ready has not ended within boot-timeout"),
     ] {
-        // A busy machine may need longer than the first of these to start Python.
-        let mut ends = ["4", "16", "60"].into_iter().map(|limit| {
+        let (limit, finished) = until_reached(|limit| {
             let setup = with_file("stream:route", &format!("{head}{hang}"));
-            (limit, setup.flags(&["--boot-timeout", limit]).run())
+            setup.flags(&["--boot-timeout", limit]).run()
         });
-        let reached = ends.find(|(_, end)| end.stderr.contains("reached"));
-        let (limit, finished) = reached.expect("the file was reached");
         let text = format!("{text} ({limit} s)");
         assert_eq!(finished.code, Some(1), "{}", finished.stderr);
         assert!(finished.stderr.contains(&text), "{}", finished.stderr);

@@ -318,10 +318,10 @@ fn no_worker_is_killed_after_a_suspend_of_the_machine() {
     // Longer than a request may take, and a worker be silent.
     until::passes(Duration::from_secs(6));
     process::signal(-server.pid(), Signal::SIGCONT);
-    writer.finish();
-    assert_eq!(connection.response().status, 200);
     server.signal(Signal::SIGTTIN);
     server.wait_for_workers(3);
+    writer.finish();
+    assert_eq!(connection.response().status, 200);
     assert!(old.iter().all(|pid| process::is_alive(*pid)), "{:?}", server.workers());
 }
 

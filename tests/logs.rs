@@ -12,8 +12,6 @@ use nix::unistd::mkfifo;
 use crate::support::cases::at_once;
 use crate::support::client::{get, request};
 use crate::support::directory::Directory;
-use crate::support::process;
-use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::until;
 
@@ -135,14 +133,7 @@ fn the_error_log_can_be_a_file_that_is_reopened_when_it_was_moved() {
     fs::rename(server.directory.join("error.log"), server.directory.join("error.log.1")).unwrap();
     server.signal(Signal::SIGUSR1);
     until::holds("a new file", || server.directory.join("error.log").exists());
-    until::holds("workers that have it open", || {
-        let [old, new] = ["error.log.1", "error.log"]
-            .map(|name| server.directory.join(name).display().to_string());
-        server.workers().iter().all(|pid| {
-            let held = process::descriptors(*pid).unwrap();
-            held.contains(&new) && !held.contains(&old)
-        })
-    });
+    server.wait_for_reopened("error.log.1", "error.log");
     for _ in 0..10 {
         assert_eq!(server.get("/after").status, 500);
     }
@@ -162,14 +153,6 @@ fn a_log_file_that_cannot_be_opened_is_named() {
     }
 }
 
-fn access(server: &Server, lines: usize) -> Vec<String> {
-    let read = || server.directory.read("access.log");
-    until::holds("lines in the access log", || read().lines().count() >= lines);
-    let log = read();
-    assert_eq!(log.lines().count(), lines, "{log}");
-    log.lines().map(str::to_owned).collect()
-}
-
 #[test]
 fn the_access_log_has_gunicorns_format() {
     let server = Setup::of("environ:echo").flags(&["--access-logfile", "access.log"]).start();
@@ -179,7 +162,7 @@ fn the_access_log_has_gunicorns_format() {
         ("Authorization", "Basic YWRhOnNlY3JldA=="),
     ];
     server.ask(request("POST", "/path?query=1", &headers, "hello"));
-    let line = access(&server, 1).remove(0);
+    let line = server.access_lines(1).remove(0);
     assert!(line.starts_with("127.0.0.1 - ada ["), "{line}");
     let shape: String = line.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
     let month = shape.find('/').expect("a date");
@@ -196,7 +179,7 @@ fn every_atom_of_gunicorns_format_is_known() {
     let flags = ["--access-logfile", "access.log", "--access-logformat", format];
     let server = Setup::of("environ:echo").flags(&flags).start();
     server.ask(request("GET", "/a%20b?q=1", &[("X-Own", "mine")], ""));
-    let line = access(&server, 1).remove(0);
+    let line = server.access_lines(1).remove(0);
     let worker = server.workers()[0];
     let expected = format!(
         "h=127.0.0.1 l=- u=- r=GET /a%20b?q=1 HTTP/1.1 m=GET U=/a b q=q=1 H=HTTP/1.1 s=200 B=0 b=0 \
@@ -205,9 +188,9 @@ fn every_atom_of_gunicorns_format_is_known() {
     // gunicorn's U is the path as PATH_INFO has it.
     assert!(line.starts_with(&expected), "{line}\n{expected}");
     let rest: Vec<_> = line[expected.len()..].split(' ').collect();
-    assert!(rest[0].parse::<u64>().is_ok(), "{rest:?}");
-    assert!(rest[1].strip_prefix("M=").is_some_and(|text| text.parse::<u64>().is_ok()), "{rest:?}");
-    assert!(rest[2].strip_prefix("D=").is_some_and(|text| text.parse::<u64>().is_ok()), "{rest:?}");
+    let micros = rest[2].strip_prefix("D=").and_then(|text| text.parse::<u64>().ok()).unwrap();
+    assert_eq!(rest[0], (micros / 1_000_000).to_string(), "{rest:?}");
+    assert_eq!(rest[1], format!("M={}", micros / 1_000), "{rest:?}");
     assert!(rest[3].strip_prefix("L=").is_some_and(|text| text.parse::<f64>().is_ok()), "{rest:?}");
 }
 
@@ -222,9 +205,9 @@ fn every_response_has_its_line_in_the_access_log() {
     server.get("/before");
     server.get("/second-to-none");
     // Another thread logs the next one, which may come first.
-    access(&server, 3);
+    server.access_lines(3);
     server.ask("GET / HTTP/1.1\r\n\r\n");
-    let lines = access(&server, 4);
+    let lines = server.access_lines(4);
     assert_eq!(lines[0], "GET / 200 4");
     assert!(lines[1].starts_with("GET /before 500 "), "{lines:?}");
     assert_eq!(lines[2], "GET /second-to-none 200 4");
@@ -236,7 +219,7 @@ fn a_client_cannot_forge_a_line_of_the_access_log() {
     let flags = ["--access-logfile", "access.log", "--access-logformat", "%(a)s|%(U)s"];
     let server = Setup::of("environ:echo").flags(&flags).start();
     server.ask(b"GET /%0aforged%1b HTTP/1.1\r\nHost: a\r\nUser-Agent: a\x85\xe9\tb\r\n\r\n");
-    let line = access(&server, 1).remove(0);
+    let line = server.access_lines(1).remove(0);
     assert!(!line.contains('\u{1b}'), "{line:?}");
 }
 

@@ -1,7 +1,5 @@
 //! Logs through Python's `logging`, compared with the real gunicorn where it has the same.
 
-use std::path::Path;
-
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
@@ -316,16 +314,10 @@ fn a_rotation_opens_the_files_of_handlers_again() {
     lines(&server, "access.json", 1);
     for (signal, moved) in [(Signal::SIGUSR1, "first.json"), (Signal::SIGHUP, "second.json")] {
         let (from, to) = (server.directory.join("access.json"), server.directory.join(moved));
-        std::fs::rename(&from, &to).unwrap();
+        std::fs::rename(from, to).unwrap();
         server.signal(signal);
-        // Also in an old worker, which may answer until it ends.
-        let held = |path: &Path| {
-            let is_path = |held: String| Path::new(&held) == path;
-            let holds =
-                |pid: &i32| process::descriptors(*pid).is_ok_and(|it| it.into_iter().any(is_path));
-            server.workers().iter().any(holds)
-        };
-        until::holds("a new file", || held(&from) && !held(&to));
+        // An old worker may answer until it ends.
+        server.wait_for_reopened(moved, "access.json");
         server.get("/again");
         wait_for_line(&server, "access.json", "/again");
         assert_eq!(server.directory.read(moved).lines().count(), 1);

@@ -8,7 +8,6 @@ use crate::support::client::{Connection, request};
 use crate::support::server::Server;
 use crate::support::setup::Setup;
 use crate::support::tls::TlsClient;
-use crate::support::until;
 
 /// Variables of a request without a certificate of its client.
 const CLIENTS: [&str; 5] = [
@@ -116,7 +115,6 @@ fn the_access_log_has_the_client_also_of_the_servers_own_responses() {
     assert_eq!(connection.get("/").status, 200);
     connection.send("GET / HTTP/1.1\r\n\r\n");
     assert_eq!(connection.response().status, 400);
-    let read = || server.directory.read("access.log");
-    until::holds("two lines", || read().lines().count() == 2);
-    assert_eq!(read(), "200 CN=ann TLSv1.3 on\n400 CN=ann TLSv1.3 on\n");
+    let lines = server.access_lines(2);
+    assert_eq!(lines, ["200 CN=ann TLSv1.3 on", "400 CN=ann TLSv1.3 on"]);
 }

@@ -33,9 +33,8 @@ fn term_waits_for_requests_in_flight() {
     fs::remove_file(server.directory.join("access")).unwrap();
     server.signal(Signal::SIGUSR1);
     let worker = server.workers()[0];
-    until::holds("a log opened again", || {
-        process::descriptors(worker).unwrap().iter().any(|it| it.ends_with("/access"))
-    });
+    let log = server.directory.join("access");
+    until::holds("a log opened again", || process::holds(worker, &log));
     writer.finish();
     let response = connection.response();
     assert_eq!(response.status, 200);

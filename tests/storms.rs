@@ -28,15 +28,13 @@ fn generations(server: &Server) -> BTreeSet<String> {
 fn settle(server: &Server, count: usize) {
     let mut last = Vec::new();
     let mut seen = 0;
-    // Up to two rollouts, beside clients that leave little of the processors.
-    let settled = until::within(until::DEADLINE * 4, || {
+    until::holds("workers that stay", || {
         let now = server.workers();
         let is_settled = now.len() == count && now == last && generations(server).len() == 1;
         last = now;
         seen = if is_settled { seen + 1 } else { 0 };
-        (seen > 20).then_some(())
+        seen > 20
     });
-    settled.expect("workers that stay");
     assert_eq!(server.get("/").status, 200);
 }
 

@@ -104,6 +104,11 @@ pub(crate) fn descriptors(pid: i32) -> io::Result<Vec<String>> {
     Ok(targets.map(|path| path.display().to_string()).collect())
 }
 
+/// Whether a process has this file open.
+pub(crate) fn holds(pid: i32, path: &Path) -> bool {
+    descriptors(pid).is_ok_and(|held| held.iter().any(|it| Path::new(it) == path))
+}
+
 /// A line of `/proc/PID/status`, such as `Uid`.
 pub(crate) fn status(pid: i32, name: &str) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

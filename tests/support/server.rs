@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -21,9 +20,6 @@ const READY: &str = "] master: serving";
 
 /// A part of the line with the pid of a new master.
 const NAMED: &str = "the new master has pid ";
-
-/// How long a daemon may log after its starter has ended.
-const AFTER_END: Duration = Duration::from_secs(5);
 
 /// A master that runs or has ended.
 pub(crate) struct Server {
@@ -144,9 +140,24 @@ impl Server {
     pub(crate) fn wait_for_log_times(&self, text: &str, count: usize) {
         let found = || self.log().matches(text).count() >= count;
         until::holds(&format!("{text:?} in the log"), || found() || self.has_ended());
-        // The starter of a daemon ends before it.
-        let is_found = found() || until::within(AFTER_END, || found().then_some(())).is_some();
-        assert!(is_found, "the server has ended without {text:?}:\n{}", self.log());
+        assert!(found(), "the server has ended without {text:?}:\n{}", self.log());
+    }
+
+    /// The lines of `access.log`, of which there must be so many.
+    pub(crate) fn access_lines(&self, count: usize) -> Vec<String> {
+        let read = || self.directory.read("access.log");
+        until::holds("lines in the access log", || read().lines().count() >= count);
+        let lines: Vec<_> = read().lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), count, "{lines:#?}");
+        lines
+    }
+
+    /// Waits until all workers have the new file of a log open, and none has the old one.
+    pub(crate) fn wait_for_reopened(&self, old: &str, new: &str) {
+        let [old, new] = [old, new].map(|name| self.directory.join(name));
+        until::holds("workers that have the new file open", || {
+            self.workers().iter().all(|it| process::holds(*it, &new) && !process::holds(*it, &old))
+        });
     }
 
     pub(crate) fn wait_until_ready(&self) {

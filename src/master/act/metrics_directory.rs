@@ -332,24 +332,30 @@ mod tests {
     use super::*;
 
     /// A place of one test. The masters of others would remove what is made and left there.
-    struct MemoryPlace([PathBuf; 1]);
+    struct MemoryPlace {
+        base: PathBuf,
+    }
 
     impl MemoryPlace {
         fn new(name: &str) -> Self {
             let name = format!("monoceros-place-{name}-{}", std::process::id());
-            let path = Path::new("/dev/shm").join(name);
-            DirBuilder::new().mode(0o755).create(&path).unwrap();
-            Self([path])
+            let base = Path::new("/dev/shm").join(name);
+            DirBuilder::new().mode(0o755).create(&base).unwrap();
+            Self { base }
         }
 
         fn start(&self) -> MetricsDirectory {
-            MetricsDirectory::make(None, &self.0).unwrap()
+            self.start_for(None)
+        }
+
+        fn start_for(&self, owner: Option<Credentials>) -> MetricsDirectory {
+            MetricsDirectory::make(owner, std::slice::from_ref(&self.base)).unwrap()
         }
     }
 
     impl Drop for MemoryPlace {
         fn drop(&mut self) {
-            drop(fs::remove_dir_all(&self.0[0]));
+            drop(fs::remove_dir_all(&self.base));
         }
     }
 
@@ -391,7 +397,7 @@ mod tests {
     #[test]
     fn what_an_interrupted_master_has_made_is_removed_by_the_next_one() {
         let place = MemoryPlace::new("interrupted");
-        let path = place.0[0].join(format!("{PREFIX}made"));
+        let path = place.base.join(format!("{PREFIX}made"));
         fs::create_dir(&path).unwrap();
         fs::write(path.join("counter_p0.db"), "").unwrap();
         let next = place.start();
@@ -405,15 +411,12 @@ mod tests {
         }
         let place = MemoryPlace::new("root");
         let other = Credentials { uid: 12_345, gid: 12_345, groups: Vec::new() };
-        let left = || {
-            let left = MetricsDirectory::make(Some(other.clone()), &place.0);
-            left.unwrap().path().to_owned()
-        };
+        let left = || place.start_for(Some(other.clone())).path().to_owned();
         let path = left();
         fs::write(path.join("counter_p0.db"), "").unwrap();
         let next = place.start();
         assert!(!path.exists() && next.path().exists());
-        fs::set_permissions(&place.0[0], Permissions::from_mode(0o1777)).unwrap();
+        fs::set_permissions(&place.base, Permissions::from_mode(0o1777)).unwrap();
         let path = left();
         drop(place.start());
         assert!(path.exists(), "any user may have made it");
